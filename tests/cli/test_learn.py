@@ -1,0 +1,139 @@
+"""`xdownscale pretrain` and `train`: two steps each, on a small simulated box."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+import xdownscale
+from xdownscale.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAYS = 40
+COARSE = {"config": {"batch": 2, "crop": 8, "history": 2, "channels": [8, 8, 8]}, "steps": 2}
+FINE = {
+    "batch": 2,
+    "days": 1,
+    "crop": 32,
+    "border": 4,
+    "channels": [8, 8, 8],
+    "blocks": 1,
+    "statics": ["season"],
+}
+CARD = {"name": "trained", "training": {"data": "a test", "synthetic": True}, "licence": "CC0-1.0"}
+
+
+def record(lat: np.ndarray, lon: np.ndarray, seed: int) -> xr.Dataset:
+    rng = np.random.default_rng(seed)
+    field = xr.DataArray(
+        rng.lognormal(-2, 0.5, (DAYS, lat.size, lon.size)).astype("f4"),
+        {
+            "time": np.arange("2006-05-20", DAYS, dtype="M8[D]").astype("M8[ns]"),
+            "lat": ("lat", lat, {"units": "degrees_north"}),
+            "lon": ("lon", lon, {"units": "degrees_east"}),
+        },
+        ("time", "lat", "lon"),
+        attrs={"units": "1"},
+    )
+    return field.to_dataset(name="DUEXTTAU")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Records of coarse and fine days, and configurations."""
+    coarse = record(30 + 0.5 * np.arange(12), 60 + 0.625 * np.arange(12), 1)
+    fine = record(30 + 0.0625 * np.arange(89), 60 + 0.0625 * np.arange(111), 2)
+    coarse.to_netcdf(tmp_path / "coarse.nc")
+    fine.to_zarr(tmp_path / "fine.zarr", zarr_format=2)
+    for name, content in {"coarse": COARSE["config"], "fine": FINE, "card": CARD}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def stage1(folder: Path, *more: object) -> Result:
+    return run(
+        "pretrain", folder / "coarse.nc", folder / "encoder.safetensors",
+        "--config", folder / "coarse.json", "--steps", 2, *more,
+    )  # fmt: skip
+
+
+def stage2(folder: Path, *more: object) -> Result:
+    return run(
+        "train", folder / "coarse.nc", folder / "fine.zarr", folder / "model.safetensors",
+        "--encoder", folder / "encoder.safetensors", "--config", folder / "fine.json", "--steps", 2,
+        "--card", folder / "card.json", *more,
+    )  # fmt: skip
+
+
+def test_both_stages_give_a_model(folder: Path) -> None:
+    first = stage1(folder)
+    assert first.exit_code == 0, first.output
+    second = stage2(folder)
+    assert second.exit_code == 0, second.output
+    model = xdownscale.load(folder / "model.safetensors")
+    assert model.sha256 is not None
+    assert model.sha256 in second.stdout
+    assert str(model.card.encoder_digest) in first.stdout, (
+        "the frozen encoder is the one that was transferred"
+    )
+    assert (model.card.name, model.card.licence, model.card.synthetic) == ("trained", "CC0-1.0", True)
+
+
+def test_months_half_and_seed(folder: Path) -> None:
+    assert stage1(folder, "--months", "6", "--seed", 5).exit_code == 0
+    result = stage2(folder, "--months", "6", "--half")
+    assert result.exit_code == 0, result.output
+    card = xdownscale.load(folder / "model.safetensors").card
+    assert card.months == (6,)
+    assert card.training["pretraining"]["config"]["seed"] == 5
+
+
+def test_same_seed_same_file(folder: Path) -> None:
+    stage1(folder)
+    before = (folder / "encoder.safetensors").read_bytes()
+    assert stage1(folder, "--overwrite").exit_code == 0
+    assert (folder / "encoder.safetensors").read_bytes() == before
+
+
+def test_outputs_are_kept(folder: Path) -> None:
+    for name, stage in (("encoder", stage1), ("model", stage2)):
+        (folder / f"{name}.safetensors").write_text("mine")
+        result = stage(folder)
+        assert result.exit_code == 2
+        assert "give --overwrite" in result.stderr
+        assert (folder / f"{name}.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[1]", "a JSON list: expected an object"), ('{"stepz": 3}', "stepz"), ('{"crop": 9}', "multiple of 4")],
+)
+def test_bad_configuration(folder: Path, content: str, message: str) -> None:
+    (folder / "coarse.json").write_text(content)
+    result = stage1(folder)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_other_variable(folder: Path) -> None:
+    result = stage1(folder, "--variable", "TOTEXTTAU")
+    assert result.exit_code == 2
+    assert "holds ['DUEXTTAU'], not 'TOTEXTTAU': give --variable" in result.stderr
+
+
+def test_foreign_encoder(folder: Path) -> None:
+    (folder / "encoder.safetensors").write_bytes(b"\x80\x04" + bytes(50))
+    result = stage2(folder)
+    assert result.exit_code == 2
+    assert "encoder.safetensors" in result.stderr

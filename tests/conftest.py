@@ -1,0 +1,104 @@
+"""One thread everywhere, before numpy loads its BLAS: tests time and reproduce alike on any machine."""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    os.environ[_name] = "1"
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from xdownscale.models.card import Card
+    from xdownscale.models.downscaler import Downscaler
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> pathlib.Path:
+    """Folder of real granules (`XDOWNSCALE_TEST_DATA`, else ../shared/data beside the checkout), or skip."""
+    default = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = pathlib.Path(os.environ.get("XDOWNSCALE_TEST_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} does not exist (set XDOWNSCALE_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture
+def make_card() -> Callable[..., Card]:
+    """A small, sound card; keywords replace fields."""
+    from xdownscale.grid import G5NR, MERRA2
+    from xdownscale.models.card import Card
+    from xdownscale.noise import Spectrum
+    from xdownscale.scaling import Log
+
+    def make(**changes: Any) -> Card:
+        content: dict[str, Any] = {
+            "name": "tiny",
+            "version": "1.2",
+            "licence": "Apache-2.0",
+            "authors": ("A. Author", "B. Author"),
+            "created": "2026-01-31",
+            "variable": "DUEXTTAU",
+            "long_name": "dust optical thickness",
+            "standard_name": "atmosphere_optical_thickness_due_to_dust_ambient_aerosol_particles",
+            "units": "1",
+            "wavelength_nm": 550.0,
+            "value_range": (0.0, 6.0),
+            "scaling": Log(1e-3, -2.0, 1.5).to_dict(),
+            "coarse": MERRA2.to_dict(),
+            "fine": G5NR.to_dict(),
+            "region": {"lat": [10.0, 56.0], "lon": [34.0, 135.0]},
+            "months": (6, 7, 8),
+            "upsampling": "cubic",
+            "training": {"data": "nature run, seed 1", "synthetic": True, "days": 120},
+            "encoder_digest": None,
+            "architecture": {
+                "encoder": {"history": 3, "channels": [8, 8, 8]},
+                "denoiser": {
+                    "condition": 4, "context": [8, 8, 8], "channels": [8, 16, 16], "blocks": 1,
+                    "embedding": 16,
+                },
+            },
+            "statics": ("season",),
+            "process": "flow",
+            "sampler": {"name": "midpoint", "evaluations": 4},
+            "residual_scale": 0.25,
+            "spectrum": Spectrum.white().to_dict(),
+            "inflation": {"4": 1.1, "8": 1.05},
+            "source_quantiles": tuple(np.linspace(0.0, 2.0, 101)),
+            "scores": (
+                {"method": "bicubic", "CRPS": 0.031},
+                {"method": "this model", "CRPS": 0.0143, "spread/skill": 0.97},
+            ),
+            "limitations": ("simulated dust only",),
+        }  # fmt: skip
+        return Card(**(content | changes))
+
+    return make
+
+
+@pytest.fixture
+def tiny_model(make_card: Callable[..., Card]) -> Downscaler:
+    """A model of a few thousand random weights with its encoder's digest on the card."""
+    from dataclasses import replace
+
+    from xdownscale.models.downscaler import Downscaler
+    from xdownscale.nn.encoder import digest
+
+    torch.manual_seed(7)
+    model = Downscaler.build(make_card())
+    with torch.no_grad():
+        for weight in model.denoiser.parameters():  # the zero-initialised ones too
+            weight.add_(0.05 * torch.randn(weight.shape))
+    return model.with_card(replace(model.card, encoder_digest=digest(model.encoder)))

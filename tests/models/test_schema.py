@@ -1,0 +1,61 @@
+"""Checks of single fields."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from xdownscale.models import schema
+from xdownscale.models.card import Card
+
+
+def test_there_is_a_check_for_every_field_and_no_other() -> None:
+    assert set(schema.FIELDS) == {field.name for field in dataclasses.fields(Card)}
+
+
+def test_numbers_become_floats_and_sequences_tuples() -> None:
+    assert schema.check("residual_scale", 1) == 1.0
+    assert type(schema.check("residual_scale", 1)) is float
+    assert schema.check("months", range(1, 13)) == tuple(range(1, 13))
+
+
+def test_keys_of_numbers_become_text() -> None:
+    assert schema.check("inflation", {4: 1, 16: 1.5}) == {"4": 1.0, "16": 1.5}
+
+
+def test_empty_digest_is_none() -> None:
+    assert schema.check("encoder_digest", "") is None
+    assert schema.check("encoder_digest", "0" * 64) == "0" * 64
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    with pytest.raises(ValueError, match="found 'x") as caught:
+        schema.check("process", "x" * 10_000)
+    assert len(str(caught.value)) < 200
+
+
+def test_huge_whole_number_is_refused_not_an_overflow() -> None:
+    with pytest.raises(ValueError, match="residual_scale"):
+        schema.check("residual_scale", 10**400)
+
+
+@pytest.mark.parametrize("name", ["a", "jja_asia", "0.x-y_z", "a" * 64])
+def test_names(name: str) -> None:
+    assert schema.check("name", name) == name
+
+
+@pytest.mark.parametrize("name", ["", "A", ".a", "a/b", "a b", "a\n", "\u00e9"])
+def test_no_names(name: str) -> None:
+    with pytest.raises(ValueError, match="card field 'name'"):
+        schema.check("name", name)
+
+
+def test_samplers_and_processes_are_those_of_the_package() -> None:
+    from xdownscale.diffusion.sample import Sampler
+    from xdownscale.diffusion.schedule import from_name
+
+    for name in schema.SAMPLERS:
+        assert Sampler(name, 4).name == name
+    for name in schema.PROCESSES:
+        assert from_name(name).name == name

@@ -1,0 +1,70 @@
+"""The accessor hands on, whole and unchanged, and does nothing else."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+import xarray as xr
+
+import xdownscale
+from xdownscale.accessor import DownscaleAccessor
+from xdownscale.inference import field
+
+
+@pytest.fixture
+def array() -> xr.DataArray:
+    return xr.DataArray([[0.1, 0.2]], dims=("lat", "lon"))
+
+
+@pytest.mark.parametrize("name", ["predict", "explain"])
+def test_signature_is_the_functions(name: str) -> None:
+    method = inspect.signature(getattr(DownscaleAccessor, name)).parameters
+    function = inspect.signature(getattr(field, name)).parameters
+    assert list(method)[1:] == list(function)[1:]
+    for key in list(function)[1:]:
+        assert method[key].default == function[key].default
+        assert method[key].kind == function[key].kind
+
+
+@pytest.mark.parametrize("name", ["predict", "explain"])
+def test_everything_is_handed_on(name: str, array: xr.DataArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def record(*args: Any, **kwargs: Any) -> str:
+        calls.append((args, kwargs))
+        return "done"
+
+    monkeypatch.setattr(field, name, record)
+    given = {
+        key: object() for key in list(inspect.signature(getattr(DownscaleAccessor, name)).parameters)[2:]
+    }
+    model = object()
+    assert getattr(array.downscale, name)(model, **given) == "done"
+    ((args, kwargs),) = calls
+    assert args[0] is array
+    assert args[1] is model
+    assert kwargs.keys() == given.keys()
+    assert all(kwargs[key] is value for key, value in given.items())
+
+
+def test_keeps_only_the_array(array: xr.DataArray) -> None:
+    assert vars(DownscaleAccessor(array)) == {"_obj": array}
+    assert array.downscale._obj is array
+
+
+def test_registered_for_arrays_only(array: xr.DataArray) -> None:
+    assert isinstance(array.downscale, xdownscale.DownscaleAccessor)
+    assert not hasattr(array.to_dataset(name="x"), "downscale")
+
+
+def test_repr(array: xr.DataArray) -> None:
+    assert repr(array.downscale) == "<downscale of a DataArray, dimensions (lat: 1, lon: 2)>"
+
+
+@pytest.mark.parametrize("name", ["predict", "explain"])
+def test_documented(name: str) -> None:
+    doc = inspect.getdoc(getattr(DownscaleAccessor, name))
+    assert doc is not None
+    assert "Returns" in doc

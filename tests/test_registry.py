@@ -1,0 +1,168 @@
+"""Names, paths and models; entry points that fail do no harm."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from xdownscale import registry
+from xdownscale.checkpoint import CheckpointError, save
+from xdownscale.registry import SyntheticModelWarning, list_models, resolve
+
+if TYPE_CHECKING:
+    from xdownscale.models.downscaler import Downscaler
+
+
+@pytest.fixture
+def shelf(tiny_model: Downscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two observed models in the place of the bundled ones, and no entry points."""
+    observed = replace(tiny_model.card, training={"data": "GOES-16", "synthetic": False})
+    for name in ("jja_asia", "djf_asia"):
+        save(tiny_model.with_card(replace(observed, name=name)), tmp_path / f"{name}.safetensors")
+    found = {p.stem: p for p in sorted(tmp_path.glob("*.safetensors"))}
+    monkeypatch.setattr(registry, "_bundled", lambda: found)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])  # noqa: ARG005
+    return tmp_path
+
+
+def plug(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    points = [EntryPoint(name, value, "xdownscale.models") for name, value in values.items()]
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: points if group == "xdownscale.models" else []
+    )
+
+
+def third_party() -> Path:
+    """An entry point of another package, as it would be."""
+    return Path(_PATHS[0])
+
+
+def broken() -> Path:
+    raise RuntimeError("no licence server")
+
+
+_PATHS: list[str] = []
+
+
+def test_a_model_is_itself(tiny_model: Downscaler) -> None:
+    assert resolve(tiny_model) is tiny_model
+
+
+@pytest.mark.usefixtures("shelf")
+def test_name() -> None:
+    found = resolve("jja_asia")
+    assert found.card.name == "jja_asia"
+    assert found.sha256 is not None
+
+
+def test_paths(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = shelf / "djf_asia.safetensors"
+    assert resolve(path).card.name == resolve(str(path)).card.name == "djf_asia"
+    monkeypatch.chdir(shelf)
+    assert resolve("djf_asia.safetensors").card.name == "djf_asia"
+    assert resolve("./djf_asia.safetensors").card.name == "djf_asia"
+    path.rename(shelf / "mine")
+    assert resolve("mine").card.name == "djf_asia"
+
+
+def test_a_name_comes_before_a_file_of_that_name(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shelf)
+    Path("jja_asia").write_text("not a model")
+    assert resolve("jja_asia").card.name == "jja_asia"
+
+
+@pytest.mark.usefixtures("shelf")
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ("jja_asai", ValueError, "no model is named 'jja_asai': did you mean 'jja_asia'"),
+        ("zzzzzz", ValueError, r"there are \['djf_asia', 'jja_asia'\]"),
+        ("hf://org/repo@abc/f", ValueError, "reads no hf:// models; download it"),
+        ("absent.safetensors", FileNotFoundError, "no such file"),
+        ("no/such/model", FileNotFoundError, "no such file"),
+        ("JJA_Asia", ValueError, "did you mean 'jja_asia'"),
+        ("", ValueError, "no model is named ''"),
+        (3, TypeError, "model is a int: expected a name, a path or a Downscaler"),
+        (None, TypeError, "model is a NoneType"),
+    ],
+)
+def test_refused(model: object, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        resolve(model)  # type: ignore[arg-type]
+
+
+def test_damaged_file(shelf: Path) -> None:
+    path = shelf / "bad.safetensors"
+    path.write_bytes(b"\x80\x04" + bytes(100))
+    with pytest.raises(CheckpointError, match="pickle"):
+        resolve(path)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_list() -> None:
+    cards = list_models()
+    assert list(cards) == ["djf_asia", "jja_asia"]
+    assert cards["jja_asia"].training["data"] == "GOES-16"
+
+
+def test_list_skips_a_damaged_file_with_a_warning(shelf: Path) -> None:
+    (shelf / "djf_asia.safetensors").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match="model 'djf_asia' is skipped"):
+        assert list(list_models()) == ["jja_asia"]
+
+
+def test_entry_points(shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _PATHS[:] = [str(shelf / "djf_asia.safetensors")]
+    plug(monkeypatch, theirs=f"{__name__}:third_party", listed=f"{__name__}:_PATHS", jja_asia="absent:x")
+    monkeypatch.setattr(EntryPoint, "load", lambda point: third_party if point.name == "theirs" else broken)
+    assert resolve("theirs").card.name == "djf_asia"
+    assert resolve("jja_asia").card.name == "jja_asia", "bundled names come first"
+    with pytest.warns(UserWarning, match=r"entry point 'listed' .* is skipped: RuntimeError\('no licence"):
+        assert list(list_models()) == ["djf_asia", "jja_asia", "theirs"]
+
+
+@pytest.mark.usefixtures("shelf")
+def test_broken_entry_point_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, theirs="no_such_package_at_all:path")
+    with (
+        pytest.warns(UserWarning, match="ModuleNotFoundError"),
+        pytest.raises(ValueError, match="no model is named 'theirs'"),
+    ):
+        resolve("theirs")
+
+
+@pytest.mark.usefixtures("shelf")
+def test_entry_point_names_are_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    plug(monkeypatch, **{"../evil": "x:y", "Bad Name": "x:y"})
+    assert list(list_models()) == ["djf_asia", "jja_asia"]
+
+
+def test_synthetic_model_warns_once(tiny_model: Downscaler, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    save(tiny_model, path)
+    registry._warn_synthetic.cache_clear()
+    with pytest.warns(SyntheticModelWarning, match="trained on simulated dust"):
+        resolve(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolve(path)
+
+
+def test_observed_model_does_not_warn(shelf: Path) -> None:
+    registry._warn_synthetic.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        resolve(shelf / "jja_asia.safetensors")
+
+
+def test_bundled_files_are_what_they_are_called() -> None:
+    for name, path in registry._bundled().items():
+        card = list_models()[name]
+        assert card.name == name
+        assert path.stat().st_size <= 8 * 2**20
+        assert card.synthetic

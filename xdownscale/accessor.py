@@ -1,0 +1,146 @@
+"""``DataArray.downscale``: the functions of :mod:`xdownscale.inference.field`, bound to an array.
+
+Nothing is decided here: a method hands its arguments on, and the accessor keeps nothing but the array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import xarray as xr
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from xdownscale.diffusion.sample import Sampler
+    from xdownscale.inference.field import Plan
+    from xdownscale.models.downscaler import Downscaler
+    from xdownscale.patches import Tiling
+
+__all__ = ["DownscaleAccessor"]
+
+
+@xr.register_dataarray_accessor("downscale")  # type: ignore[no-untyped-call]
+class DownscaleAccessor:
+    """Downscaling of a coarse field, as ``da.downscale``.
+
+    Parameters
+    ----------
+    obj : DataArray
+        The coarse field: time, latitude and longitude in any order, by any name.
+
+    Examples
+    --------
+    >>> import xarray as xr, xdownscale
+    >>> xr.DataArray([0.1, 0.2]).downscale
+    <downscale of a DataArray, dimensions (dim_0: 2)>
+    """
+
+    def __init__(self, obj: xr.DataArray) -> None:
+        self._obj = obj
+
+    def predict(
+        self,
+        model: Downscaler | str | os.PathLike[str],
+        *,
+        members: int = 1,
+        seed: int = 0,
+        product: Literal["draw", "mean"] = "draw",
+        sampler: Sampler | str | None = None,
+        tiling: Tiling | None = None,
+        conserve: bool = True,
+        domain_check: Literal["raise", "warn", "ignore"] = "raise",
+        dims: Mapping[str, str] | None = None,
+        device: str = "auto",
+        progress: bool | None = None,
+    ) -> xr.DataArray:
+        """Draw fine fields from this coarse field; see :func:`xdownscale.predict`.
+
+        Parameters
+        ----------
+        model : Downscaler, str or path-like
+            A model, a name of `list_models`, or the path of a checkpoint.
+        members : int, >= 1
+            Number of draws, the dimension `realization`; member m is the same however many are asked for.
+        seed : int, >= 0
+        product : {"draw", "mean"}
+            Draws of the fine field, or the conditional mean (one evaluation).
+        sampler : Sampler or str, optional
+            The card's by default.
+        tiling : Tiling, optional
+            How the field is cut into patches.
+        conserve : bool
+            Make the conservative coarse mean of each member equal to the input.
+        domain_check : {"raise", "warn", "ignore"}
+            What to do with input that the model was not trained for.
+        dims : mapping, optional
+            Names of the axes where discovery cannot tell, ``{"latitude": "row"}``.
+        device : str
+            A torch device; "auto" takes the GPU if there is one.
+        progress : bool, optional
+            Show a bar; by default on a terminal only.
+
+        Returns
+        -------
+        DataArray, dimensions (realization, time, lat, lon), float32
+        """
+        from xdownscale.inference.field import predict
+
+        return predict(
+            self._obj,
+            model,
+            members=members,
+            seed=seed,
+            product=product,
+            sampler=sampler,
+            tiling=tiling,
+            conserve=conserve,
+            domain_check=domain_check,
+            dims=dims,
+            device=device,
+            progress=progress,
+        )
+
+    def explain(
+        self,
+        model: Downscaler | str | os.PathLike[str],
+        *,
+        members: int = 1,
+        seed: int = 0,
+        product: Literal["draw", "mean"] = "draw",
+        sampler: Sampler | str | None = None,
+        tiling: Tiling | None = None,
+        conserve: bool = True,
+        domain_check: Literal["raise", "warn", "ignore"] = "raise",
+        dims: Mapping[str, str] | None = None,
+        device: str = "auto",
+        progress: bool | None = None,
+    ) -> Plan:
+        """What :meth:`predict` would do with the same arguments; see :func:`xdownscale.explain`.
+
+        Returns
+        -------
+        Plan
+            Grids, patches, evaluations, memory and expected time; readable as text and as HTML.
+        """
+        from xdownscale.inference.field import explain
+
+        return explain(
+            self._obj,
+            model,
+            members=members,
+            seed=seed,
+            product=product,
+            sampler=sampler,
+            tiling=tiling,
+            conserve=conserve,
+            domain_check=domain_check,
+            dims=dims,
+            device=device,
+            progress=progress,
+        )
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name}: {size}" for name, size in self._obj.sizes.items())
+        return f"<downscale of a DataArray, dimensions ({sizes})>"

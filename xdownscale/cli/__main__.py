@@ -1,0 +1,7 @@
+"""``python -m xdownscale.cli``."""
+
+from __future__ import annotations
+
+from xdownscale.cli import main
+
+main()

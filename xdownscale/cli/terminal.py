@@ -1,0 +1,94 @@
+"""Between a command and its terminal: messages instead of tracebacks, files that are whole or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray as xr
+
+__all__ = ["Refused", "beside", "check_output", "on_terminal", "plainly", "write_netcdf"]
+
+
+class Refused(click.ClickException):
+    """What the user asked for cannot be done, and the message says why."""
+
+    exit_code = 2
+
+
+@contextlib.contextmanager
+def plainly() -> Iterator[None]:
+    """Show warnings as one line, and end errors of input with exit code 2 and their message."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            yield
+        except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
+            raise Refused(_message(error)) from error
+
+
+def on_terminal() -> bool:
+    """Whether a progress bar has a reader."""
+    return sys.stderr.isatty()
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse an output before anything is computed.
+
+    Raises
+    ------
+    FileExistsError
+        It exists and is not to be overwritten, or is a folder.
+    FileNotFoundError
+        Its folder does not exist.
+    """
+    if path.is_dir() or (path.exists() and not overwrite):
+        hint = "a folder stands there" if path.is_dir() else "give --overwrite to replace it"
+        raise FileExistsError(f"output {path} exists: {hint}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"output {path}: the folder {path.parent} does not exist; make it first")
+
+
+@contextlib.contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """A path in the same folder, renamed to `path` on success and removed on failure."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".part", dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        yield part
+        part.replace(path)
+
+
+def write_netcdf(data: xr.Dataset | xr.DataArray, path: Path) -> None:
+    """Write one netCDF-4 file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        The file could not be written, say because no space is left.
+    """
+    with beside(path) as part:
+        try:
+            data.to_netcdf(part, engine="netcdf4", format="NETCDF4")
+        except RuntimeError as error:  # the netCDF library's word for a full disk
+            raise OSError(f"{path} could not be written: {error}") from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, KeyError) and error.args:
+        return str(error.args[0])
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    click.echo(f"Warning: {message}", err=True)

@@ -1,0 +1,1 @@
+"""Where data come from: readers, the nature run, the bundled sample."""

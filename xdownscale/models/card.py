@@ -1,0 +1,271 @@
+"""A card: what a model is, what it was trained on, how well it did and where it must not be used.
+
+The card is the JSON in a checkpoint's header, and all that is needed to build the networks, the grids and
+the process around its weights. It is a value: checked field by field when it is made (`models.schema`),
+then frozen. It holds no weights and imports no torch.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from xdownscale.models import schema
+
+__all__ = ["SCHEMA_VERSION", "Card"]
+
+SCHEMA_VERSION = 1
+_JSON_LIMIT = 1_000_000
+
+
+@dataclass(frozen=True)
+class Card:
+    """The metadata of a model.
+
+    Parameters
+    ----------
+    name : str
+        Lower-case letters, digits, ``_ . -``.
+    variable, units : str
+        The quantity, as the training data name it.
+    value_range : (float, float) [units]
+        Values that the model may be given.
+    scaling : dict
+        The value transform, `scaling.from_dict`.
+    coarse, fine : dict
+        The whole grids, `Grid.from_dict`.
+    region : dict
+        ``{"lat": [south, north], "lon": [west, east]}`` [degree]; across the dateline east exceeds 180.
+    months : tuple of int, 1-12, ascending
+    upsampling : {"nearest", "linear", "cubic", "conservative"}
+    training : dict
+        Free JSON with at least ``data`` (str) and ``synthetic`` (bool).
+    encoder_digest : str or None
+        Digest of the transferred encoder's weights, 64 hex digits.
+    architecture : dict
+        ``encoder`` (None, or history and channels) and ``denoiser`` (condition, context, channels, blocks,
+        embedding).
+    statics : tuple of str
+        Names of the static and seasonal maps among the condition's channels.
+    process : {"flow", "ddpm"}
+    sampler : dict
+        Default sampler, ``{"name": ..., "evaluations": ...}``.
+    residual_scale : float, > 0
+    spectrum : dict
+        Spectrum of the starting noise, `Spectrum.from_dict`.
+    version, licence : str
+    authors : tuple of str
+    created, package_version : str or None
+        `created` is an ISO date, with or without the time of day.
+    long_name, standard_name : str
+        The quantity as CF names it.
+    wavelength_nm : float or None [nm]
+    cadence : str
+        Time step as a pandas frequency.
+    times : dict
+        Noise levels, falling, by number of evaluations; empty for the process's own.
+    inflation : dict
+        Factor on the starting noise by number of evaluations.
+    source_quantiles : tuple of float [units]
+        The 0, 1, ... 100 % quantiles of the coarse training input; empty if the domain is not checked.
+    scores : tuple of dict
+        One row of a table each.
+    limitations : tuple of str
+
+    Raises
+    ------
+    ValueError
+        If a field does not hold what it must; the message names it.
+    """
+
+    name: str
+    variable: str
+    units: str
+    value_range: tuple[float, float]
+    scaling: dict[str, Any]
+    coarse: dict[str, Any]
+    fine: dict[str, Any]
+    region: dict[str, list[float]]
+    months: tuple[int, ...]
+    upsampling: str
+    training: dict[str, Any]
+    encoder_digest: str | None
+    architecture: dict[str, Any]
+    statics: tuple[str, ...]
+    process: str
+    sampler: dict[str, Any]
+    residual_scale: float
+    spectrum: dict[str, Any]
+    version: str = "1"
+    licence: str = "not stated"
+    authors: tuple[str, ...] = ()
+    created: str | None = None
+    package_version: str | None = None
+    long_name: str = ""
+    standard_name: str = ""
+    wavelength_nm: float | None = None
+    cadence: str = "1D"
+    times: dict[str, list[float]] = field(default_factory=dict)
+    inflation: dict[str, float] = field(default_factory=dict)
+    source_quantiles: tuple[float, ...] = ()
+    scores: tuple[dict[str, Any], ...] = ()
+    limitations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            object.__setattr__(self, item.name, schema.check(item.name, getattr(self, item.name)))
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the model was trained on simulated fields."""
+        return bool(self.training["synthetic"])
+
+    def to_json(self) -> str:
+        """The card as JSON text, fields in the order of the class."""
+        content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Card:
+        """Read a card, trusting nothing.
+
+        Parameters
+        ----------
+        text : str
+            What `to_json` returned; at most a million characters.
+
+        Raises
+        ------
+        ValueError
+            If it is not JSON, has another schema version, lacks a field or has one too many, repeats a key,
+            or a field does not hold what it must.
+
+        Examples
+        --------
+        >>> Card.from_json('{"schema_version": 7}')
+        Traceback (most recent call last):
+            ...
+        ValueError: card of schema version 7: this package reads version 1; install a newer xarray-downscale
+        """
+        content = _parse(text)
+        version = content.pop("schema_version", None)
+        if version != SCHEMA_VERSION or isinstance(version, bool):
+            raise ValueError(
+                f"card of schema version {version!r}: this package reads version {SCHEMA_VERSION}; "
+                "install a newer xarray-downscale"
+            )
+        names = {item.name for item in fields(cls)}
+        if set(content) != names:
+            raise ValueError(
+                f"card lacks {sorted(names - set(content))} and has unknown fields "
+                f"{sorted(map(str, set(content) - names))[:5]}: expected exactly the fields of a Card"
+            )
+        return cls(**content)
+
+    def __str__(self) -> str:
+        head = self._head()
+        width = max(len(label) for label, _ in self._rows())
+        lines = [head, "=" * len(head)]
+        lines += [f"{label:<{width}}  {value}" for label, value in self._rows()]
+        if self.scores:
+            lines += ["scores", *(f"  {line}" for line in _columns(self._score_table()))]
+        lines += [f"limitation: {text}" for text in self.limitations]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='{_CELL}'>{label}</th><td style='{_CELL}'>{html.escape(value)}</td></tr>"
+            for label, value in self._rows()
+        )
+        notes = "".join(f"<li>{html.escape(text)}</li>" for text in self.limitations)
+        return (
+            f"<div style='{_BOX}'><div style='font-weight:bold'>{html.escape(self._head())}</div>"
+            f"<table style='{_TABLE}'>{rows}</table>{_html_scores(self._score_table())}"
+            f"{'<ul>' + notes + '</ul>' if notes else ''}</div>"
+        )
+
+    def _head(self) -> str:
+        return f"{self.name} {self.version}: {self.long_name or self.variable}"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """What both representations show, in reading order."""
+        lat, lon = self.region["lat"], self.region["lon"]
+        encoder, sampler = self.architecture["encoder"], self.sampler
+        wavelength = "" if self.wavelength_nm is None else f", {self.wavelength_nm:g} nm"
+        return [
+            ("trained on", self.training["data"] + (" (SYNTHETIC)" if self.synthetic else "")),
+            ("quantity", f"{self.variable} [{self.units}]{wavelength} {self.standard_name}".rstrip()),
+            ("range", f"{self.value_range[0]:g} to {self.value_range[1]:g}"),
+            ("grids", f"{_spacing(self.coarse)} -> {_spacing(self.fine)}"),
+            ("region", f"{_degrees(lat, 'S', 'N')}, {_degrees(lon, 'W', 'E')}"),
+            ("months", " ".join(map(str, self.months)) + f", every {self.cadence}"),
+            ("process", f"{self.process}, {sampler['name']}, {sampler['evaluations']} evaluations"),
+            ("encoder", "none" if encoder is None else f"{encoder['history']} days of history, frozen"),
+            ("licence", ", ".join([self.licence, *self.authors, *filter(None, [self.created])])),
+        ]
+
+    def _score_table(self) -> list[list[str]]:
+        names = list(dict.fromkeys(name for row in self.scores for name in row))
+        body = [[_shown(row.get(name)) for name in names] for row in self.scores]
+        return [names, *body] if names else []
+
+
+_BOX = "color:inherit;background:transparent;font-size:90%;max-width:60em"
+_TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit"
+_CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;border:0;background:transparent"
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if len(text) > _JSON_LIMIT:
+        raise ValueError(f"card of {len(text)} characters: expected at most {_JSON_LIMIT}")
+    try:
+        content = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+    except RecursionError as error:
+        raise ValueError("card nested too deep to be a card") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"card is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"card is a JSON {type(content).__name__}: expected an object")
+    return content
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError(f"card repeats a key among {[key for key, _ in pairs][:20]}")
+    return content
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"card holds {constant}: expected finite numbers")
+
+
+def _spacing(grid: dict[str, Any]) -> str:
+    return f"{grid['y']['step']:g} x {grid['x']['step']:g} ({grid['crs']})"
+
+
+def _degrees(pair: list[float], negative: str, positive: str) -> str:
+    return " to ".join(f"{abs(v):g}{negative if v < 0 else positive}" for v in pair)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _columns(table: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(f"{v:<{w}}" for v, w in zip(row, widths, strict=True)).rstrip() for row in table]
+
+
+def _html_scores(table: list[list[str]]) -> str:
+    if not table:
+        return ""
+    rows = [
+        "<tr>" + "".join(f"<{tag} style='{_CELL}'>{html.escape(v)}</{tag}>" for v in row) + "</tr>"
+        for tag, row in zip(["th"] + ["td"] * (len(table) - 1), table, strict=True)
+    ]
+    return f"<table style='{_TABLE}'>{''.join(rows)}</table>"

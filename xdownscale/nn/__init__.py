@@ -1,0 +1,1 @@
+"""The networks: convolutional, local, small."""

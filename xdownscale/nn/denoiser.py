@@ -1,0 +1,110 @@
+"""Stage 2's network: what is asked of x_t, given the condition and the encoder's features.
+
+    prediction = UNet([x_t, condition], embedding(level), context)
+
+The features of the coarse history are projected to each level's channels by 1 x 1 convolutions on the coarse grid (`project`),
+brought to the level's own cells by the caller, and added there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from xdownscale.nn.layers import NoiseEmbedding
+from xdownscale.nn.unet import UNet
+
+__all__ = ["Denoiser"]
+
+
+class Denoiser(nn.Module):
+    """A conditional U-Net.
+
+    Parameters
+    ----------
+    condition : int, 1-256
+        Channels of the condition.
+    context : sequence of int
+        Channels of the encoder's features; empty for a denoiser without transfer.
+    channels : sequence of int, each 8-1024
+        Of the levels, at strides 2, 4, 8, ...
+    blocks : int, 1-8
+        Residual blocks a level and direction.
+    embedding : int, 8-1024, even
+        Width of the noise level's embedding.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        condition: int,
+        context: Sequence[int] = (),
+        channels: Sequence[int] = (48, 72, 128),
+        blocks: int = 2,
+        embedding: int = 64,
+    ) -> None:
+        super().__init__()
+        _within("condition", [condition], 1, 256)
+        _within("context", context, 1, 1024)
+        _within("channels", channels, 8, 1024)
+        _within("blocks", [blocks], 1, 8)
+        _within("embedding", [embedding], 8, 1024)
+        self.context = tuple(context)
+        self.strides = tuple(2 ** (i + 1) for i in range(len(channels)))
+        self.multiple = self.strides[-1]
+        self.embed = NoiseEmbedding(embedding)
+        self.unet = UNet(1 + condition, channels, blocks, embedding)
+        self.projections = nn.ModuleList(nn.Conv2d(sum(context), c, 1) for c in channels if context)
+
+    def project(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Features to the levels' channels, on the coarse grid.
+
+        Parameters
+        ----------
+        features : sequence of Tensor, shapes (B, C_i, h_i, w_i)
+            The first on the native coarse grid; deeper ones are brought there bilinearly.
+
+        Returns
+        -------
+        list of Tensor, shapes (B, channels[l], h, w)
+        """
+        size = features[0].shape[-2:]
+        native = [
+            f if f.shape[-2:] == size else interpolate(f, size=size, mode="bilinear", align_corners=False) for f in features
+        ]
+        stack = torch.cat(native, dim=1)
+        return [projection(stack) for projection in self.projections]
+
+    def forward(
+        self, x_t: Tensor, level: Tensor, condition: Tensor, context: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Predict on a window.
+
+        Parameters
+        ----------
+        x_t : Tensor, shape (B, 1, H, W)
+            H and W multiples of `multiple`.
+        level : Tensor, shape (B,), in [0, 1]
+        condition : Tensor, shape (B, condition, H, W)
+        context : sequence of Tensor, shapes (B, channels[l], H / strides[l], W / strides[l]), optional
+
+        Returns
+        -------
+        Tensor, shape (B, 1, H, W)
+        """
+        if x_t.shape[-2] % self.multiple or x_t.shape[-1] % self.multiple:
+            raise ValueError(f"the field is {tuple(x_t.shape[-2:])} cells: expected multiples of {self.multiple}")
+        out: Tensor = self.unet(torch.cat([x_t, condition], dim=1), self.embed(level), context)
+        return out
+
+
+def _within(name: str, values: Sequence[int], low: int, high: int) -> None:
+    if any(not low <= v <= high for v in values):
+        raise ValueError(f"{name} is {list(values)}: expected whole numbers from {low} to {high}")

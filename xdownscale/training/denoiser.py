@@ -1,0 +1,276 @@
+"""Stage 2: the denoiser learns the fine residual, told by the frozen encoder what the coarse days were.
+
+Scale and spectrum of r = (T(x) - U T(y)) / scale are measured on training days; then, for t drawn on (0, 1] and
+e shaped like r, the network learns p from x_t = alpha r + sigma e. The encoder's weights take no gradient, and
+their digest before and after is compared: a training that changed them ends in an error, not in a checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xdownscale.diffusion.denoise import target
+from xdownscale.grid import G5NR, MERRA2, Grid, upsampling
+from xdownscale.models import Card, Downscaler, conditioning
+from xdownscale.nn.encoder import digest
+from xdownscale.noise import Spectrum, estimate
+from xdownscale.training.config import TrainConfig
+from xdownscale.training.loop import Run, fit
+from xdownscale.training.objective import coloured, levels, roughness, weighted_loss
+from xdownscale.training.pairs import Batch, Pairs, Record, generator
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from xdownscale.training.encoder import Pretrained
+
+__all__ = ["train"]
+
+_VALIDATION = 0.1
+_GAP = 10
+_MEASURED_DAYS = 24
+
+
+def train(
+    coarse: xr.DataArray,
+    fine: xr.DataArray,
+    pretrained: Pretrained,
+    *,
+    config: TrainConfig | None = None,
+    card: Mapping[str, Any] | None = None,
+    grids: tuple[Grid, Grid] = (MERRA2, G5NR),
+    folder: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    report: Callable[[int, float, float | None], Any] | None = None,
+) -> Downscaler:
+    """Train a model on pairs of coarse and fine days.
+
+    Parameters
+    ----------
+    coarse, fine : DataArray, dims (time, lat, lon) in any order
+        Daily fields of one quantity; the coarse record may reach further back (history). Gaps in the fine truth
+        are masked. The last tenth of the common days is held out, behind a gap of ten days.
+    pretrained : Pretrained
+        From `pretrain`; its encoder is frozen, its transform is used.
+    config : TrainConfig, optional
+    card : mapping, optional
+        Fields of the card that the data cannot tell: name, licence, authors, region, months, limitations ...
+    grids : (Grid, Grid)
+        The coarse and the fine grid the coordinates belong to.
+    folder : path, optional
+        Where the state is kept, so that a killed training resumes.
+    device : str
+    report : callable, optional
+        Called with step, running loss, last validation loss.
+
+    Returns
+    -------
+    Downscaler
+        With averaged weights and a card; not calibrated (see `calibrate`).
+
+    Raises
+    ------
+    ValueError
+        If the records share no day, do not lie on the grids, or leave no day to hold out.
+    RuntimeError
+        If the frozen encoder's weights changed.
+    """
+    config = config or TrainConfig()
+    pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
+    pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
+    learn, held = _split(pairs)
+    before = pretrained.digest
+    model = _begin(learn, held, pretrained, config, grids, dict(card or {}), fine)
+    model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    stage = _Stage(model, learn, held, config, device)
+    key = json.dumps([config.to_dict(), before, learn.days[0], learn.days[-1], model.card.residual_scale])
+    run = Run(config.steps, config.learning_rate, config.ema, config.precision, device,
+              None if folder is None else Path(folder), key)
+    fit(model.denoiser, stage.loss, run, validate=stage.validate, report=report)
+    after = digest(model.to("cpu").encoder) if model.encoder is not None else ""
+    if after != before:
+        raise RuntimeError(f"the frozen encoder changed in training: {before} before, {after} after")
+    return model
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """Loss and validation of one training."""
+
+    model: Downscaler
+    learn: Pairs
+    held: Pairs
+    config: TrainConfig
+    device: str
+
+    def loss(self, step: int) -> Tensor:
+        batch = self.learn.batch(self.model, self.config, step)
+        return self._loss(batch, generator(self.config.seed, step, 2), self.config.roughness)
+
+    def validate(self) -> float:
+        """Mean square error of the prediction on fixed crops and noise of the held-out days."""
+        plain = replace(self.config, degrade=0.0, dropout=0.0, edges=0.0)
+        values = []
+        for i in range(4):
+            batch = self.held.batch(self.model, plain, i, seed=self.config.seed + 1)
+            values.append(float(self._loss(batch, generator(self.config.seed, i, 3), 0.0)))
+        return float(np.mean(values))
+
+    def _loss(self, batch: Batch, rng: np.random.Generator, share: float) -> Tensor:
+        model, config = self.model, self.config
+        r = batch.residual.to(self.device)
+        e = coloured(model.kernel, (len(r), *r.shape[-2:]), rng).to(self.device)
+        t = levels(len(r), config.noise_end, rng).to(self.device)
+        alpha, sigma = (f(t).view(-1, 1, 1, 1) for f in (model.schedule.alpha, model.schedule.sigma))
+        x_t = (alpha * r + sigma * e).contiguous(memory_format=torch.channels_last)
+        condition = batch.condition.to(self.device).contiguous(memory_format=torch.channels_last)
+        prediction = model.denoiser(x_t, t, condition, self._context(batch))
+        wanted = target(model.schedule, r, e, t)
+        return weighted_loss(prediction, wanted, batch.weight.to(self.device), roughness(model.kernel), share)
+
+    def _context(self, batch: Batch) -> list[Tensor] | None:
+        model, grid = self.model, self.learn.coarse.grid
+        if model.encoder is None:
+            return None
+        with torch.no_grad():
+            features = conditioning.encode(model.encoder, batch.history, batch.mask, grid)
+        levels = conditioning.crops(model.denoiser, features, grid, batch.windows)
+        return [level.contiguous(memory_format=torch.channels_last) for level in levels]
+
+
+def _split(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Days to learn from, and the last tenth behind a gap."""
+    n = len(pairs.days)
+    held = max(1, round(n * _VALIDATION))
+    gap = min(_GAP, n // 10)
+    if n - held - gap < 1:
+        raise ValueError(f"{n} days in common: expected at least 3, to train and to hold some out")
+    return pairs.part(range(n - held - gap)), pairs.part(range(n - held, n))
+
+
+def _begin(
+    learn: Pairs,
+    held: Pairs,
+    pretrained: Pretrained,
+    config: TrainConfig,
+    grids: tuple[Grid, Grid],
+    given: dict[str, Any],
+    fine: xr.DataArray,
+) -> Downscaler:
+    """A fresh denoiser around the frozen encoder, with all that the data tell on its card."""
+    residuals, quantiles, largest = _measure(learn, pretrained, config)
+    scale = float(np.nanstd(residuals))
+    shape_like = config.process == "flow"
+    spectrum = estimate(residuals / scale) if shape_like else Spectrum.white()
+    coarse = learn.coarse
+    told = _told(fine) | {"region": _region(coarse.grid), "months": _months(coarse, learn)} | given
+    told["training"] = told["training"] | {
+        "config": config.to_dict(),
+        "pretraining": pretrained.info,
+        "days": len(learn.days),
+        "first": _date(coarse, learn.days[0][0]),
+        "last": _date(coarse, learn.days[-1][0]),
+        "held_out": [_date(coarse, held.days[0][0]), _date(coarse, held.days[-1][0])],
+    }
+    measured: dict[str, Any] = {
+        "scaling": pretrained.scaling.to_dict(),
+        "coarse": grids[0].to_dict(),
+        "fine": grids[1].to_dict(),
+        "upsampling": config.upsampling,
+        "encoder_digest": pretrained.digest,
+        "architecture": _architecture(pretrained, config),
+        "statics": config.statics,
+        "process": config.process,
+        "residual_scale": scale,
+        "spectrum": spectrum.to_dict(),
+        "source_quantiles": quantiles,
+    }
+    free: dict[str, Any] = {
+        "value_range": (0.0, 2.0 * largest),
+        "sampler": {"name": "midpoint", "evaluations": 4} if shape_like else {"name": "dpmpp", "evaluations": 8},
+    }
+    card = Card(**(free | told | measured))
+    torch.manual_seed(config.seed)
+    model = Downscaler.build(replace(card, encoder_digest=None))
+    assert model.encoder is not None
+    model.encoder.load_state_dict(pretrained.encoder.state_dict())
+    return model.with_card(card)
+
+
+def _told(fine: xr.DataArray) -> dict[str, Any]:
+    """What the fine record's attributes say, for all that the caller does not."""
+    attrs = fine.attrs
+    wavelength = fine.coords.get("radiation_wavelength")
+    return {
+        "name": "unnamed",
+        "version": "0",
+        "licence": "unknown",
+        "authors": ("unknown",),
+        "created": str(np.datetime64("now", "D")),
+        "package_version": version("xarray-downscale"),
+        "variable": str(fine.name or "unnamed"),
+        "long_name": str(attrs.get("long_name", fine.name)),
+        "standard_name": str(attrs.get("standard_name", "")),
+        "units": str(attrs.get("units", "1")),
+        "wavelength_nm": None if wavelength is None else float(wavelength),
+        "cadence": "1D",
+        "training": {"data": "unnamed", "synthetic": False},
+    }
+
+
+def _architecture(pretrained: Pretrained, config: TrainConfig) -> dict[str, Any]:
+    channels = list(pretrained.encoder.channels)
+    return {
+        "encoder": {"history": pretrained.encoder.history, "channels": channels},
+        "denoiser": {
+            "condition": conditioning.channels(config.statics),
+            "context": channels,
+            "channels": list(config.channels),
+            "blocks": config.blocks,
+            "embedding": 64,
+        },
+    }
+
+
+def _measure(
+    learn: Pairs, pretrained: Pretrained, config: TrainConfig
+) -> tuple[NDArray[np.float32], list[float], float]:
+    """Residuals of some days on whole coarse cells, quantiles of the coarse input, largest coarse value."""
+    from_coarse = upsampling(learn.coarse.grid, learn.fine.grid, config.upsampling)
+    residuals, seen = [], []
+    for number in np.unique(np.linspace(0, len(learn.days) - 1, _MEASURED_DAYS).astype(int)):
+        coarse_day, fine_day = learn.days[number]
+        y = learn.coarse.day(coarse_day)
+        seen.append(y[np.isfinite(y)])
+        z = np.asarray(pretrained.scaling.forward(np.nan_to_num(y)))
+        x = np.asarray(pretrained.scaling.forward(learn.fine.day(fine_day)))
+        residuals.append((x - from_coarse(z)).astype(np.float32))
+    if not np.isfinite(residuals).any():
+        raise ValueError("the fine truth has no valid cell on the days in common: check its fill value and its grid")
+    values = np.concatenate(seen)
+    quantiles = [float(q) for q in np.quantile(values, np.linspace(0, 1, 101))]
+    return np.stack(residuals), quantiles, float(values.max())
+
+
+def _date(record: Record, day: int) -> str:
+    return str(np.datetime64(record.instants[day], "us").astype("datetime64[D]"))
+
+
+def _region(grid: Grid) -> dict[str, list[float]]:
+    return {"lat": [float(grid.y.edges[0]), float(grid.y.edges[-1])], "lon": [float(grid.x.edges[0]), float(grid.x.edges[-1])]}
+
+
+def _months(coarse: Record, learn: Pairs) -> list[int]:
+    stamps = np.asarray([coarse.instants[c] for c, _ in learn.days]).astype("datetime64[us]").astype("datetime64[M]")
+    return sorted({int(m) % 12 + 1 for m in stamps.astype(int)})

@@ -1,0 +1,233 @@
+"""Stage 1: a temporal U-Net learns the next coarse day from the last L; its encoder is what is kept.
+
+    L1 = E |T(y)_{d+1} - net(T(y)_{d-L+1..d})|
+
+on crops of the native coarse grid, with part of the history masked at random. The score reported is that loss
+on days held out at the end of the record, beside persistence's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from xdownscale import scaling as _scaling
+from xdownscale.grid import MERRA2, Grid
+from xdownscale.nn.encoder import Encoder, TemporalUNet, digest
+from xdownscale.training.config import PretrainConfig
+from xdownscale.training.loop import Run, fit
+from xdownscale.training.pairs import DAY_US, Record, generator
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+__all__ = ["Pretrained", "pretrain"]
+
+_VALIDATION = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Pretrained:
+    """A trained encoder, the transform its input had, and what it learned from.
+
+    Attributes
+    ----------
+    encoder : Encoder
+    scaling : Scaling
+    info : dict
+        Configuration, period, score of the held-out days and persistence's.
+    """
+
+    encoder: Encoder
+    scaling: _scaling.Scaling
+    info: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the encoder's weights."""
+        return digest(self.encoder)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+        """Write one safetensors file; an existing one is kept unless `overwrite`.
+
+        Raises
+        ------
+        FileExistsError
+        """
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists: give another name, or overwrite=True")
+        meta = {"scaling": self.scaling.to_dict(), "info": self.info, "digest": self.digest, "architecture": _parts(self.encoder)}
+        beside = path.with_name(path.name + ".part")
+        save_file({k: v.contiguous() for k, v in self.encoder.state_dict().items()}, beside, {"encoder": json.dumps(meta)})
+        os.replace(beside, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Pretrained:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is not an encoder's, or its weights are not those of its digest.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                meta = json.loads((file.metadata() or {})["encoder"])
+                weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{path} is not an encoder written by xdownscale.pretrain: {error}") from error
+        encoder = Encoder(int(meta["architecture"]["history"]), tuple(meta["architecture"]["channels"]))
+        encoder.load_state_dict(weights)
+        if digest(encoder) != meta["digest"]:
+            raise ValueError(f"{path}: the weights are not those of its digest; the file is damaged")
+        return cls(encoder.eval(), _scaling.from_dict(meta["scaling"]), meta["info"])
+
+
+def pretrain(
+    coarse: xr.DataArray,
+    *,
+    config: PretrainConfig | None = None,
+    grid: Grid = MERRA2,
+    folder: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    report: Callable[[int, float, float | None], Any] | None = None,
+) -> Pretrained:
+    """Train the transfer encoder on a long coarse record.
+
+    Parameters
+    ----------
+    coarse : DataArray, dims (time, lat, lon) in any order [model's units]
+        Daily fields; the last tenth of the days is held out for the score.
+    config : PretrainConfig, optional
+    grid : Grid
+        The grid the coordinates belong to.
+    folder : path, optional
+        Where the state is kept, so that a killed training resumes.
+    device : str
+    report : callable, optional
+        Called with step, running loss, last validation score.
+
+    Returns
+    -------
+    Pretrained
+
+    Raises
+    ------
+    ValueError
+        If the record is shorter than the history needs or not on the grid.
+    """
+    config = config or PretrainConfig()
+    record = Record.of(coarse, grid)
+    z, scaling = _transformed(record)
+    days = _days(record, config.history)
+    split = int(len(days) * (1 - _VALIDATION))
+    train, held = days[:split], days[split + config.history :]
+    if len(train) < 1 or len(held) < 1:
+        raise ValueError(
+            f"the record has {len(record.instants)} days, {len(days)} of them with a next day: "
+            f"expected at least {12 * config.history}, to train and to hold some out"
+        )
+    torch.manual_seed(config.seed)
+    network = TemporalUNet(config.history, config.channels).to(device, memory_format=torch.channels_last)
+
+    def loss(step: int) -> Tensor:
+        return _loss(network, *_batch(z, train, config, generator(config.seed, step), device))
+
+    score = _Score(network, z, held, config, device)
+    key = json.dumps([config.to_dict(), _fingerprint(z)])
+    run = Run(config.steps, config.learning_rate, config.ema, config.precision, device,
+              None if folder is None else Path(folder), key)
+    fit(network, loss, run, validate=score, report=report)
+    info = {"config": config.to_dict(), "days": len(record.instants), "validation_l1": score(),
+            "persistence_l1": score.persistence(), "first": _day(record.instants[0]), "last": _day(record.instants[-1])}
+    return Pretrained(network.encoder.cpu().eval(), scaling, info)
+
+
+@dataclass(frozen=True, eq=False)
+class _Score:
+    """L1 on fixed crops of the held-out days."""
+
+    network: TemporalUNet
+    z: NDArray[np.float32]
+    days: list[int]
+    config: PretrainConfig
+    device: str
+
+    def _batches(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        return [_batch(self.z, self.days, self.config, generator(self.config.seed, i, 1), self.device) for i in range(6)]
+
+    def __call__(self) -> float:
+        self.network.eval()
+        with torch.no_grad():
+            return float(np.mean([float(_loss(self.network, *b)) for b in self._batches()]))
+
+    def persistence(self) -> float:
+        return float(np.mean([float(_l1(h[:, -1:], t, w)) for h, _, t, w in self._batches()]))
+
+
+def _transformed(record: Record) -> tuple[NDArray[np.float32], _scaling.Scaling]:
+    values = np.stack([record.day(i) for i in range(len(record.instants))])
+    scaling = _scaling.Log.fit(values[np.isfinite(values)])
+    return np.asarray(scaling.forward(values), dtype=np.float32), scaling
+
+
+def _days(record: Record, history: int) -> list[int]:
+    """Positions with a full history behind them and a next day after."""
+    steps = np.diff(np.asarray(record.instants))
+    whole = np.abs(steps - DAY_US) < DAY_US // 50
+    return [i for i in range(history - 1, len(record.instants) - 1) if whole[i - history + 1 : i + 1].all()]
+
+
+def _batch(
+    z: NDArray[np.float32], days: list[int], config: PretrainConfig, rng: np.random.Generator, device: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """History, its mask, the next day, and where that is known."""
+    past, known, after = [], [], []
+    size = min(config.crop, *(n - n % 4 for n in z.shape[1:]))
+    for day in rng.choice(days, size=config.batch):
+        y, x = (4 * int(rng.integers(0, (n - size) // 4 + 1)) for n in z.shape[1:])
+        cut = z[day - config.history + 1 : day + 2, y : y + size, x : x + size]
+        seen = np.isfinite(cut[:-1])
+        if rng.random() < config.dropout and config.history > 1:
+            seen = seen & (np.arange(config.history) >= rng.integers(1, config.history))[:, None, None]
+        past.append(np.where(seen, cut[:-1], 0.0))
+        known.append(seen.astype(np.float32))
+        after.append(cut[-1:])
+    history, mask, target = (torch.from_numpy(np.stack(a).astype(np.float32)).to(device) for a in (past, known, after))
+    weight = torch.isfinite(target).float()
+    return history, mask, torch.nan_to_num(target), weight
+
+
+def _loss(network: TemporalUNet, history: Tensor, mask: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    return _l1(network(history, mask).float(), target, weight)
+
+
+def _l1(prediction: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    return ((prediction - target).abs() * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def _parts(encoder: Encoder) -> dict[str, Any]:
+    return {"history": encoder.history, "channels": list(encoder.channels)}
+
+
+def _fingerprint(z: NDArray[np.float32]) -> list[Any]:
+    return [list(z.shape), float(np.nanmean(z[:: max(1, len(z) // 50)], dtype=np.float64))]
+
+
+def _day(when: int) -> str:
+    return str(np.datetime64(when, "us").astype("datetime64[D]"))

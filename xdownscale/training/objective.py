@@ -1,0 +1,100 @@
+"""The loss of stage 2 and the noise it is trained with.
+
+    L = E |m (p - p^)|^2  +  lambda E |m grad(p - p^)|^2 / E |grad e|^2
+
+p is what the network predicts (e - r for `flow`, v for `ddpm`), m the mask. Both terms have the same minimiser,
+the conditional mean of p; the second weighs small scales, which carry little variance and would be learned last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["coloured", "levels", "roughness", "weighted_loss"]
+
+_LOGIT_MEAN = 0.3
+
+
+def coloured(kernel: NDArray[np.float64], shape: tuple[int, int, int], rng: np.random.Generator) -> Tensor:
+    """Noise with a kernel's spectrum on crops, unit variance, free of wrap-around.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (2 r + 1, 2 r + 1)
+    shape : (B, H, W)
+    rng : Generator
+
+    Returns
+    -------
+    Tensor, shape (B, 1, H, W), float32
+    """
+    b, h, w = shape
+    k = len(kernel) - 1
+    white = torch.from_numpy(rng.standard_normal((b, h + k, w + k), dtype=np.float32))
+    if k == 0:
+        return white[:, None]
+    size = white.shape[-2:]
+    response = torch.fft.rfft2(torch.from_numpy(kernel.astype(np.float32)), s=size)
+    full = torch.fft.irfft2(torch.fft.rfft2(white) * response, s=size)
+    return full[:, None, k:, k:].contiguous()
+
+
+def levels(batch: int, share: float, rng: np.random.Generator) -> Tensor:
+    """Noise levels of a batch: logit-normal, stratified, with a share at the noise end.
+
+    Parameters
+    ----------
+    batch : int
+    share : float, 0-1
+        Part of the samples at t = 1 exactly.
+    rng : Generator
+
+    Returns
+    -------
+    Tensor, shape (B,), in (0, 1]
+    """
+    u = (np.arange(batch) + rng.random(batch)) / batch
+    t = torch.sigmoid(_LOGIT_MEAN + torch.special.ndtri(torch.from_numpy(np.clip(u, 1e-6, 1 - 1e-6))))
+    t[torch.from_numpy(rng.random(batch) < share)] = 1.0
+    return t[torch.from_numpy(rng.permutation(batch))].float()
+
+
+def roughness(kernel: NDArray[np.float64]) -> float:
+    """E |grad e|^2 of unit noise with a kernel: 4 for white noise, less for smooth noise."""
+    dy, dx = (np.diff(np.pad(kernel, 1), axis=a) for a in (0, 1))
+    return float((dy**2).sum() + (dx**2).sum())
+
+
+def weighted_loss(prediction: Tensor, target: Tensor, weight: Tensor, rough: float, share: float) -> Tensor:
+    """Masked mean squares of the error and of its gradient.
+
+    Parameters
+    ----------
+    prediction, target, weight : Tensor, shape (B, 1, H, W)
+    rough : float
+        From `roughness`.
+    share : float, >= 0
+        Weight lambda of the second term.
+
+    Returns
+    -------
+    Tensor, scalar
+    """
+    error = prediction.float() - target
+    loss = _mean(error.square(), weight)
+    if share == 0:
+        return loss
+    dy, wy = error.diff(dim=-2), weight[..., 1:, :] * weight[..., :-1, :]
+    dx, wx = error.diff(dim=-1), weight[..., :, 1:] * weight[..., :, :-1]
+    return loss + share * (_mean(dy.square(), wy) + _mean(dx.square(), wx)) / rough
+
+
+def _mean(square: Tensor, weight: Tensor) -> Tensor:
+    return (square * weight).sum() / weight.sum().clamp(min=1.0)

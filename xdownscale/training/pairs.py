@@ -1,0 +1,288 @@
+"""Records on their grids, and the crops a step sees.
+
+A `Record` is a DataArray located on a regular grid: values by day, instants, window. `Pairs` joins a coarse and
+a fine record and cuts the crops of a training step. The batch of step n is drawn by a counter-based generator
+keyed by (seed, n) and is therefore the same whatever happened before it.
+
+The coarse input is degraded at random, because a reanalysis is smoother than a block mean: with probability
+`degrade` a day's history is smoothed by a Gaussian of 0 to 1.5 coarse cells and multiplied by a weak smooth
+bias field. With probability `edges` the domain ends inside the crops, with probability `dropout` part of the
+history is masked, so that a single day, and a field's edge, are met in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+
+from xdownscale.grid import Grid, covered
+from xdownscale.models import conditioning
+from xdownscale.noise import instant
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from xdownscale.models.downscaler import Downscaler
+    from xdownscale.training.config import TrainConfig
+
+__all__ = ["DAY_US", "Batch", "Pairs", "Record", "generator"]
+
+DAY_US = 86_400_000_000
+_SMOOTHEST = 1.5
+_BIAS = 0.1
+
+
+def generator(seed: int, step: int, stream: int = 0) -> np.random.Generator:
+    """The generator of one training step, independent of all other steps."""
+    return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, 0, step]))
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A daily field on a window of a regular grid.
+
+    Attributes
+    ----------
+    values : array-like, shape (time, ny, nx)
+        Read day by day; may be lazy. Latitude and longitude ascending.
+    instants : tuple of int [microseconds since 1970]
+    grid : Grid
+        The window the values lie on.
+    """
+
+    values: Any
+    instants: tuple[int, ...]
+    grid: Grid
+
+    @classmethod
+    def of(cls, da: xr.DataArray, grid: Grid) -> Record:
+        """Locate a DataArray with 1-D `time`, latitude and longitude on a grid.
+
+        Raises
+        ------
+        ValueError
+            If a dimension is missing, or the coordinates are not the grid's.
+        """
+        from xdownscale.cf import discover
+
+        axes = discover(da)
+        if axes.time is None:
+            raise ValueError(f"{da.name!r} has dimensions {da.dims}: training needs a time dimension")
+        da = da.transpose(axes.time, axes.lat, axes.lon).sortby([axes.lat, axes.lon])
+        window = Grid(grid.y.locate(da[axes.lat].values), grid.x.locate(da[axes.lon].values), grid.crs)
+        return cls(da.variable, tuple(instant(t) for t in da[axes.time].values), window)
+
+    def day(self, index: int) -> NDArray[np.float32]:
+        """Values of one day, shape (ny, nx)."""
+        return np.asarray(self.values[index], dtype=np.float32)
+
+    def within(self, grid: Grid) -> Record:
+        """The part of the record on a window of its grid."""
+        y, x = grid.y.start - self.grid.y.start, grid.x.start - self.grid.x.start
+        return Record(self.values[:, y : y + grid.y.size, x : x + grid.x.size], self.instants, grid)
+
+    def find(self, when: int, slack: int = DAY_US // 50) -> int | None:
+        """Position of an instant, or None."""
+        near = int(np.argmin(np.abs(np.asarray(self.instants) - when)))
+        return near if abs(self.instants[near] - when) <= slack else None
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step of stage 2 needs.
+
+    Attributes
+    ----------
+    residual : Tensor, shape (B, 1, P, P)
+    weight : Tensor, shape (B, 1, P, P), 0 or 1
+        Zero where the truth is missing, outside the domain, and in the border.
+    condition : Tensor, shape (B, C, P, P)
+    windows : list of (int, Grid)
+        For each crop: its day's row in `history`, its window of the fine grid.
+    history, mask : ndarray, shape (days, L, ny, nx)
+    """
+
+    residual: Tensor
+    weight: Tensor
+    condition: Tensor
+    windows: list[tuple[int, Grid]]
+    history: NDArray[np.float32]
+    mask: NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Coarse and fine days that belong together.
+
+    Attributes
+    ----------
+    coarse, fine : Record
+    days : tuple of (int, int)
+        Positions (coarse, fine) of the days in common.
+    """
+
+    coarse: Record
+    fine: Record
+    days: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, coarse: Record, fine: Record) -> Pairs:
+        """Join two records by instant.
+
+        Raises
+        ------
+        ValueError
+            If they share no day, or the coarse record does not cover the fine one's whole cells.
+        """
+        found = [(coarse.find(t), i) for i, t in enumerate(fine.instants)]
+        days = tuple((c, i) for c, i in found if c is not None)
+        if not days:
+            raise ValueError(
+                "the coarse and the fine record have no day in common: "
+                f"coarse {_span(coarse)}, fine {_span(fine)}; check their times"
+            )
+        return cls(coarse, fine, days)
+
+    def part(self, days: Sequence[int]) -> Pairs:
+        """The same records, with some of the days."""
+        return Pairs(self.coarse, self.fine, tuple(self.days[i] for i in days))
+
+    def inside(self, coarse: Grid) -> Grid:
+        """The coarse cells that the fine truth covers wholly, as a window of the coarse grid."""
+        return covered(self.fine.grid, coarse)
+
+    def history(self, day: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Coarse values of today (last) and the days before, and where they are known."""
+        today = self.coarse.instants[day]
+        stack = np.full((length, *self.coarse.grid.shape), np.nan, dtype=np.float32)
+        for lag in range(length):
+            found = self.coarse.find(today - lag * DAY_US)
+            if found is not None:
+                stack[length - 1 - lag] = self.coarse.day(found)
+        return stack, np.isfinite(stack)
+
+    def batch(self, model: Downscaler, config: TrainConfig, step: int, seed: int | None = None) -> Batch:
+        """The crops of one step."""
+        rng = generator(config.seed if seed is None else seed, step)
+        chosen = rng.choice(len(self.days), size=config.days, replace=len(self.days) < config.days)
+        each = config.batch // config.days
+        parts, windows, histories, masks = [], [], [], []
+        for row, number in enumerate(chosen):
+            coarse_day, fine_day = self.days[number]
+            values, known = self.history(coarse_day, model.history)
+            values = _degraded(values, known, rng, config.degrade)
+            known = _dropped(known, rng, config.dropout)
+            z = np.where(known, model.scaling.forward(np.where(known, values, 0.0)), 0.0).astype(np.float32)
+            domain, truth = _cut_domain(self.coarse.grid, rng, config.edges), self.fine.day(fine_day)
+            for _ in range(each):
+                window = self._crop(rng, config.crop)
+                parts.append(self._sample(model, config, z[-1], known[-1], domain, truth, window, coarse_day))
+                windows.append((row, window))
+            histories.append(z)
+            masks.append(known.astype(np.float32))
+        residual, weight, condition = (torch.stack(t) for t in zip(*parts, strict=True))
+        return Batch(residual, weight, condition, windows, np.stack(histories), np.stack(masks))
+
+    def _crop(self, rng: np.random.Generator, size: int) -> Grid:
+        """A window on multiples of 8 of the absolute fine lattice."""
+        spans = []
+        for axis in (self.fine.grid.y, self.fine.grid.x):
+            first, last = -(-axis.start // 8), (axis.start + axis.size - size) // 8
+            spans.append((8 * int(rng.integers(first, last + 1)), size))
+        return self.fine.grid.window(spans[0], spans[1])
+
+    def _sample(
+        self,
+        model: Downscaler,
+        config: TrainConfig,
+        z: NDArray[np.float32],
+        valid: NDArray[np.bool_],
+        domain: tuple[slice, slice, Grid],
+        truth: NDArray[np.float32],
+        window: Grid,
+        day: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        rows, columns, grid = domain
+        maps = _statics(model.card.statics, window, self.coarse.instants[day])
+        condition = conditioning.condition(
+            z[rows, columns], valid[rows, columns], grid, window, method=model.card.upsampling, maps=maps
+        )
+        y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
+        fine = torch.from_numpy(truth[y : y + window.y.size, x : x + window.x.size])
+        seen = torch.isfinite(fine) & (condition[1] > 0)
+        target = model.scaling.forward(torch.where(torch.isfinite(fine), fine, 0.0))
+        residual = torch.where(seen, (target - condition[0]) / model.card.residual_scale, 0.0)
+        weight = seen.float()
+        if config.border:
+            inner = torch.zeros_like(weight)
+            inner[config.border : -config.border, config.border : -config.border] = 1.0
+            weight = weight * inner
+        return residual[None].float(), weight[None], condition
+
+
+_CACHE: dict[tuple[tuple[str, ...], Grid], Tensor] = {}
+
+
+def _statics(names: Sequence[str], window: Grid, when: int) -> Tensor:
+    """Maps of a window; the fixed ones are kept, since crops come again."""
+    fixed = tuple(n for n in names if n != "season")
+    key = fixed, window
+    if key not in _CACHE:
+        if len(_CACHE) > 4096:
+            _CACHE.clear()
+        _CACHE[key] = conditioning.statics(fixed, window, None)
+    if "season" not in names:
+        return _CACHE[key]
+    return torch.cat([_CACHE[key], conditioning.statics(("season",), window, when)])
+
+
+def _degraded(
+    values: NDArray[np.float32], known: NDArray[np.bool_], rng: np.random.Generator, share: float
+) -> NDArray[np.float32]:
+    """A smoother, slightly biased coarse input, as a reanalysis would give."""
+    if rng.random() >= share:
+        return values
+    sigma = rng.uniform(0.0, _SMOOTHEST)
+    filled = np.where(known, values, 0.0)
+    smooth = gaussian_filter(filled, (0, sigma, sigma), mode="nearest")
+    bias = gaussian_filter(rng.standard_normal(values.shape[1:]), 8.0, mode="nearest")
+    bias *= _BIAS / max(float(bias.std()), 1e-12)
+    return np.where(known, smooth * np.exp(bias), values).astype(np.float32)
+
+
+def _dropped(known: NDArray[np.bool_], rng: np.random.Generator, share: float) -> NDArray[np.bool_]:
+    """Mask the oldest days, or some days, never today."""
+    if rng.random() >= share or len(known) == 1:
+        return known
+    keep = np.ones(len(known), dtype=bool)
+    if rng.random() < 0.7:
+        keep[: rng.integers(1, len(known))] = False
+    else:
+        keep[:-1] = rng.random(len(known) - 1) < 0.5
+    return known & keep[:, None, None]
+
+
+def _cut_domain(grid: Grid, rng: np.random.Generator, share: float) -> tuple[slice, slice, Grid]:
+    """The whole coarse domain, or one that ends somewhere inside."""
+    if rng.random() >= share:
+        return slice(None), slice(None), grid
+    cuts = []
+    for axis in (grid.y, grid.x):
+        first = int(rng.integers(0, max(1, axis.size // 3)))
+        last = axis.size - int(rng.integers(0, max(1, axis.size // 3)))
+        cuts.append((first, max(last, first + 1)))
+    (y0, y1), (x0, x1) = cuts
+    window = grid.window((grid.y.start + y0, y1 - y0), (grid.x.start + x0, x1 - x0))
+    return slice(y0, y1), slice(x0, x1), window
+
+
+def _span(record: Record) -> str:
+    first, last = (np.datetime64(t, "us").astype("datetime64[D]") for t in (min(record.instants), max(record.instants)))
+    return f"{first} to {last}"

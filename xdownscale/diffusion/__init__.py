@@ -1,0 +1,1 @@
+"""The process: schedules, what is predicted, and samplers."""

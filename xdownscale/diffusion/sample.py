@@ -1,16 +1,195 @@
-"""hedge"""
+"""Samplers: loops of small steps from noise to data, told only what x0 seems to be.
+
+With e^ = (x_t - alpha x0) / sigma the state at any earlier s follows from an estimate x0 at t,
+
+    x_s = alpha_s x0 + sigma_s e^                                              euler (flow), ddim (ddpm)
+    x_m as above at m = (t + s) / 2, then x_s from (x0, e^) at m: midpoint        second order, flow
+    x_s = sigma_s / sigma_t x_t - alpha_s (exp(-h) - 1) D,   h = lambda_s - lambda_t, lambda = log(alpha / sigma)
+        D = x0 + h / (2 h_before) (x0 - x0_before)                             dpmpp: DPM-Solver++ 2M, arXiv 2211.01095
+    q(x_s | x_t, x0), sampled                                                  ddpm: ancestral, Ho et al., arXiv 2006.11239
+
+`denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is handed in.
+"""
+
 from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from xdownscale.diffusion.schedule import grid
+
+if TYPE_CHECKING:
+    from xdownscale.diffusion.schedule import Schedule
+
+__all__ = ["Sampler", "mean", "sample"]
+
+Denoise = Callable[[Tensor, float], Tensor]
+_FOR = {"midpoint": "flow", "euler": "flow", "ddpm": "ddpm", "ddim": "ddpm", "dpmpp": "ddpm"}
+
+
 @dataclass(frozen=True)
 class Sampler:
-    name: str; evaluations: int
-def mean(denoise, start): return denoise(start, 1.0)
-def sample(denoise, start, schedule, sampler, *, times=None, noise=None, progress=None):
-    n = sampler.evaluations // 2; x = start
-    for i in range(n):
-        t, u = 1 - i / n, 1 - (i + 1) / n; m = (t + u) / 2
-        v = (x - denoise(x, t)) / t
-        xm = x + (m - t) * v
-        v = (xm - denoise(xm, m)) / m
-        x = x + (u - t) * v
+    """A sampler's name and its number of evaluations.
+
+    Attributes
+    ----------
+    name : {"midpoint", "euler", "ddpm", "ddim", "dpmpp"}
+        The first two for `flow`, the others for `ddpm`.
+    evaluations : int, 1-10000
+        Even for `midpoint`, which takes two a step.
+
+    Raises
+    ------
+    ValueError
+    """
+
+    name: Literal["midpoint", "euler", "ddpm", "ddim", "dpmpp"] | str
+    evaluations: int
+
+    def __post_init__(self) -> None:
+        if self.name not in _FOR:
+            raise ValueError(f"sampler is {self.name!r}: expected one of {sorted(_FOR)}")
+        if isinstance(self.evaluations, bool) or not isinstance(self.evaluations, int):
+            raise TypeError(f"evaluations is {self.evaluations!r}: expected a whole number")
+        if not 1 <= self.evaluations <= 10_000:
+            raise ValueError(f"evaluations is {self.evaluations}: expected 1 to 10000")
+        if self.name == "midpoint" and self.evaluations % 2:
+            raise ValueError(f"midpoint takes two evaluations a step: found {self.evaluations}, expected an even number")
+
+    def check(self, schedule: Schedule) -> None:
+        """Raise ValueError if the sampler is not one of the process's."""
+        if _FOR[self.name] != schedule.name:
+            fitting = sorted(k for k, v in _FOR.items() if v == schedule.name)
+            raise ValueError(
+                f"sampler {self.name!r} is for process {_FOR[self.name]!r}, the model's is {schedule.name!r}: "
+                f"expected one of {fitting}"
+            )
+
+
+def sample(
+    denoise: Denoise,
+    start: Tensor,
+    schedule: Schedule,
+    sampler: Sampler,
+    *,
+    times: Tensor | None = None,
+    noise: Callable[[int], Tensor] | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> Tensor:
+    """Draw from noise.
+
+    Parameters
+    ----------
+    denoise : callable
+        (x_t, t) to the estimate x0.
+    start : Tensor
+        Noise at t = 1.
+    schedule : Schedule
+    sampler : Sampler
+    times : Tensor, shape (steps + 1,), falling from 1 to 0, optional
+        Equal steps when not given.
+    noise : callable, optional
+        Step number to unit noise of the process's spectrum; for `ddpm`.
+    progress : callable, optional
+        Called with the step's number after each.
+
+    Returns
+    -------
+    Tensor
+        Like `start`.
+
+    Raises
+    ------
+    ValueError
+        If the sampler is not the process's, the times are not its steps, or `ddpm` has no noise.
+
+    Examples
+    --------
+    >>> from xdownscale.diffusion.schedule import Flow
+    >>> sample(lambda x, t: torch.full_like(x, 3.0), torch.randn(2), Flow(), Sampler("euler", 1))
+    tensor([3., 3.])
+    """
+    sampler.check(schedule)
+    steps = sampler.evaluations // 2 if sampler.name == "midpoint" else sampler.evaluations
+    knots = grid(steps) if times is None else times.double()
+    if len(knots) != steps + 1 or knots[0] != 1 or knots[-1] != 0 or not bool((knots.diff() < 0).all()):
+        raise ValueError(f"times are {knots.tolist()}: expected {steps + 1} values falling from 1 to 0")
+    if sampler.name == "ddpm" and noise is None:
+        raise ValueError("sampler 'ddpm' draws noise at every step: hand in noise=")
+    advance = _midpoint if sampler.name == "midpoint" else _direct
+    if sampler.name == "dpmpp":
+        return _multistep(denoise, start, schedule, knots, progress)
+    x = start
+    for i in range(steps):
+        t, s = float(knots[i]), float(knots[i + 1])
+        x = _ancestral(denoise, x, schedule, t, s, noise, i) if sampler.name == "ddpm" else advance(denoise, x, schedule, t, s)
+        if progress is not None:
+            progress(i)
+    return x
+
+
+def mean(denoise: Denoise, start: Tensor) -> Tensor:
+    """The conditional mean: the estimate at the noise end, one evaluation."""
+    return denoise(start, 1.0)
+
+
+def _shares(schedule: Schedule, t: float) -> tuple[float, float]:
+    level = torch.tensor(t, dtype=torch.float64)
+    return float(schedule.alpha(level)), float(schedule.sigma(level))
+
+
+def _moved(x: Tensor, x0: Tensor, schedule: Schedule, t: float, s: float) -> Tensor:
+    """From t to s along the line through x0 and the noise it implies."""
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = _shares(schedule, t), _shares(schedule, s)
+    noise = (x - alpha_t * x0) / sigma_t
+    return alpha_s * x0 + sigma_s * noise
+
+
+def _direct(denoise: Denoise, x: Tensor, schedule: Schedule, t: float, s: float) -> Tensor:
+    return _moved(x, denoise(x, t), schedule, t, s)
+
+
+def _midpoint(denoise: Denoise, x: Tensor, schedule: Schedule, t: float, s: float) -> Tensor:
+    """The velocity at the middle, (x_m - x0) / m, carries the whole step."""
+    m = 0.5 * (t + s)
+    x_m = _direct(denoise, x, schedule, t, m)
+    return x + (s - t) / m * (x_m - denoise(x_m, m))
+
+
+def _ancestral(
+    denoise: Denoise, x: Tensor, schedule: Schedule, t: float, s: float, noise: Callable[[int], Tensor] | None, step: int
+) -> Tensor:
+    x0 = denoise(x, t)
+    (alpha_t, sigma_t), (alpha_s, sigma_s) = _shares(schedule, t), _shares(schedule, s)
+    ratio = alpha_t / alpha_s
+    lost = sigma_t**2 - ratio**2 * sigma_s**2
+    from_x, from_x0 = ratio * sigma_s**2 / sigma_t**2, alpha_s * lost / sigma_t**2
+    centre = from_x * x + from_x0 * x0
+    if s == 0 or noise is None:
+        return centre
+    return centre + (lost**0.5 * sigma_s / sigma_t) * noise(step)
+
+
+def _multistep(
+    denoise: Denoise, x: Tensor, schedule: Schedule, knots: Tensor, progress: Callable[[int], object] | None
+) -> Tensor:
+    """DPM-Solver++ 2M. lambda is infinite at both ends: the first step is DDIM's, the last lands on its estimate."""
+    before: Tensor | None = None
+    h_before = 0.0
+    for i, (t, s) in enumerate(zip(knots[:-1].tolist(), knots[1:].tolist(), strict=True)):
+        x0 = denoise(x, t)
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = _shares(schedule, t), _shares(schedule, s)
+        d, h = x0, 0.0
+        if 0 < alpha_t and 0 < sigma_s:
+            h = float(torch.tensor(alpha_s / sigma_s * sigma_t / alpha_t, dtype=torch.float64).log())
+            if before is not None and h_before > 0:
+                d = x0 + h / (2 * h_before) * (x0 - before)
+        x = (sigma_s / sigma_t) * x + (alpha_s - sigma_s * alpha_t / sigma_t) * d
+        before, h_before = x0, h
+        if progress is not None:
+            progress(i)
     return x

@@ -208,8 +208,8 @@ class _Domain:
         return [torch.as_tensor(self.layout.weight(k)) for k in self.layout]
 
     def patch(self, k: tuple[int, int]) -> Grid:
-        size = self.layout.y.patch
-        return self.model.fine.window((self.layout.y.starts[k[0]], size), (self.layout.x.starts[k[1]], size))
+        y, x = self.layout.y, self.layout.x
+        return self.model.fine.window((y.starts[k[0]], y.patch), (x.starts[k[1]], x.patch))
 
     def covered(self, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Fine cells that overlap a valid coarse cell."""

@@ -1,64 +1,248 @@
-"""hedge"""
+"""Noise that belongs to the field: keyed by seed, member, instant and absolute cell.
+
+White noise is drawn by a counter-based generator (Philox) in blocks of 64 x 64 absolute cells,
+
+    e[cell] = Philox(key = (seed, member), counter = (0, block, instant, stream))[cell in block]
+
+so that any crop, chunk, worker or retry gives the same bits. Shaped noise is white noise convolved with a compact kernel c,
+
+    e = c * w,    |F c|^2 ~ P(k) + floor,    sum c^2 = 1
+
+where P is the isotropic spectrum of training residuals; it needs white noise on a window wider by the kernel's radius, and no
+more. Time enters as an instant: the same in s, ms, us or ns.
+"""
+
 from __future__ import annotations
-from dataclasses import dataclass
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from scipy.signal import fftconvolve
 
-BLOCK = 64
-def instant(time):
-    if time is None: return None
-    return int(np.datetime64(time).astype("datetime64[us]").astype(np.int64))
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-def white(y, x, *, seed, member, instant, stream=0, period=None):
-    out = np.empty((y[1], x[1]), np.float32)
-    iy = y[0] + np.arange(y[1]); ix = x[0] + np.arange(x[1])
-    if period: ix = ix % period
-    when = (1 << 63) if instant is None else instant % (1 << 64)
-    for by in np.unique(iy // BLOCK):
-        ry = np.flatnonzero(iy // BLOCK == by)
-        for bx in np.unique(ix // BLOCK):
-            rx = np.flatnonzero(ix // BLOCK == bx)
-            block = ((int(by) + (1 << 31)) << 32) | (int(bx) + (1 << 31))
-            g = np.random.Generator(np.random.Philox(key=np.array([seed, member], np.uint64), counter=np.array([0, block, when, stream], np.uint64)))
-            b = g.standard_normal((BLOCK, BLOCK), dtype=np.float32)
-            out[ry[:, None], rx[None]] = b[(iy[ry] % BLOCK)[:, None], (ix[rx] % BLOCK)[None]]
+__all__ = ["BLOCK", "Spectrum", "estimate", "instant", "shaped", "white"]
+
+BLOCK = 64
+_TIMELESS = 1 << 63
+_OFFSET = 1 << 31
+
+
+def instant(time: Any) -> int | None:
+    """Microseconds since 1970 of a time of any kind.
+
+    Parameters
+    ----------
+    time : datetime64 of any unit, datetime, cftime datetime, or None
+
+    Returns
+    -------
+    int or None
+        In the time's own calendar; None for None.
+
+    Raises
+    ------
+    ValueError
+        For NaT.
+
+    Examples
+    --------
+    >>> instant(np.datetime64("1970-01-02", "s")) == instant(np.datetime64("1970-01-02", "ns"))
+    True
+    """
+    if time is None:
+        return None
+    if hasattr(time, "calendar") and hasattr(time, "toordinal"):
+        day = time.replace(year=1970, month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
+        apart = time - day
+        return (apart.days * 86_400 + apart.seconds) * 1_000_000 + int(apart.microseconds)
+    stamp = np.datetime64(time)
+    if np.isnat(stamp):
+        raise ValueError("a time is NaT: drop it, da = da.dropna('time')")
+    return int(stamp.astype("datetime64[us]").astype(np.int64))
+
+
+def white(
+    y: tuple[int, int],
+    x: tuple[int, int],
+    *,
+    seed: int,
+    member: int,
+    instant: int | None,
+    stream: int = 0,
+    period: int | None = None,
+) -> NDArray[np.float32]:
+    """Unit white noise on a window of absolute cells.
+
+    Parameters
+    ----------
+    y, x : (start, size)
+        Starts may be negative.
+    seed, member : int, 0 to 2**64 - 1
+    instant : int or None [microseconds since 1970]
+    stream : int, 0 to 2**64 - 1
+        Independent fields of one key: steps of an ancestral sampler, patches.
+    period : int, optional
+        Cells round the globe; columns are taken modulo it.
+
+    Returns
+    -------
+    ndarray, shape (y size, x size), float32
+
+    Examples
+    --------
+    >>> whole = white((-70, 200), (5740, 60), seed=1, member=0, instant=0, period=5760)
+    >>> part = white((0, 10), (0, 10), seed=1, member=0, instant=0, period=5760)
+    >>> bool((whole[70:80, 20:30] == part).all())
+    True
+    """
+    rows, columns = y[0] + np.arange(y[1]), x[0] + np.arange(x[1])
+    if period is not None:
+        columns = columns % period
+    when = _TIMELESS if instant is None else instant % 2**64
+    out = np.empty((y[1], x[1]), dtype=np.float32)
+    for by in np.unique(rows // BLOCK):
+        iy = np.flatnonzero(rows // BLOCK == by)
+        for bx in np.unique(columns // BLOCK):
+            ix = np.flatnonzero(columns // BLOCK == bx)
+            place = ((int(by) + _OFFSET) << 32) | (int(bx) + _OFFSET)
+            block = _block(seed, member, place, when, stream)
+            out[np.ix_(iy, ix)] = block[np.ix_(rows[iy] % BLOCK, columns[ix] % BLOCK)]
     return out
+
+
+def shaped(
+    kernel: NDArray[np.float64],
+    y: tuple[int, int],
+    x: tuple[int, int],
+    *,
+    seed: int,
+    member: int,
+    instant: int | None,
+    stream: int = 0,
+    period: int | None = None,
+) -> NDArray[np.float32]:
+    """Noise with a kernel's spectrum on a window of absolute cells, unit variance.
+
+    Parameters
+    ----------
+    kernel : ndarray, shape (2 r + 1, 2 r + 1)
+        From `Spectrum.kernel`.
+    y, x, seed, member, instant, stream, period
+        As `white`.
+
+    Returns
+    -------
+    ndarray, shape (y size, x size), float32
+        Any crop agrees with the whole to 1e-6.
+    """
+    r = len(kernel) // 2
+    key: dict[str, Any] = {"seed": seed, "member": member, "instant": instant, "stream": stream, "period": period}
+    wide = white((y[0] - r, y[1] + 2 * r), (x[0] - r, x[1] + 2 * r), **key)
+    if r == 0:
+        return wide
+    return np.asarray(fftconvolve(wide, kernel, mode="valid"), dtype=np.float32)
+
 
 @dataclass(frozen=True)
 class Spectrum:
-    power: tuple
+    """An isotropic power spectrum by wavenumber in cycles per cell.
+
+    Attributes
+    ----------
+    power : tuple of float, >= 0
+        At equally spaced wavenumbers from 0 to 1/2.
+    floor : float, >= 0
+        White part, in units of the mean power.
+    radius : int, >= 0 [cells]
+        Of the kernel; 0 for white noise.
+    """
+
+    power: tuple[float, ...]
     floor: float
     radius: int
-    def kernel(self):
-        if self.radius == 0: return np.ones((1, 1))
-        n = 8 * self.radius
-        k = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.fftfreq(n)[None])
-        p = np.interp(k, np.linspace(0, 0.5, len(self.power)), self.power)
-        p = p + self.floor * p.mean()
-        c = np.fft.fftshift(np.fft.ifft2(np.sqrt(p)).real)
-        m = n // 2; r = self.radius
-        c = c[m - r : m + r + 1, m - r : m + r + 1]
-        d = np.hypot(*np.mgrid[-r : r + 1, -r : r + 1]) / (r + 1)
-        c = c * np.where(d < 1, np.cos(np.pi / 2 * np.clip(d, 0, 1)) ** 2, 0)
-        return c / np.sqrt((c**2).sum())
-    def to_dict(self): return {"power": list(self.power), "floor": self.floor, "radius": self.radius}
-    @classmethod
-    def from_dict(cls, d): return cls(tuple(d["power"]), d["floor"], d["radius"])
-    @classmethod
-    def white(cls): return cls((1.0, 1.0), 0.0, 0)
 
-def estimate(residuals, *, bins=33, radius=32, floor=1e-3):
-    r = np.asarray(residuals, np.float64); r = r - r.mean()
-    ny, nx = r.shape[-2:]
-    w = np.outer(np.hanning(ny), np.hanning(nx)); w /= np.sqrt((w**2).mean())
-    p = (np.abs(np.fft.fft2(r * w)) ** 2).mean(0) / (ny * nx)
-    k = np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.fftfreq(nx)[None])
-    i = np.clip(np.rint(k * 2 * (bins - 1)).astype(int), 0, bins - 1)
-    ok = k <= 0.5 + 0.5 / (2 * (bins - 1))
-    power = np.bincount(i[ok], p[ok], bins) / np.bincount(i[ok], minlength=bins)
-    return Spectrum(tuple(float(v) for v in power), floor, radius)
+    def __post_init__(self) -> None:
+        if len(self.power) < 2 or not all(np.isfinite(p) and p >= 0 for p in self.power) or not any(self.power):
+            raise ValueError(f"power has {len(self.power)} values: expected at least two, finite, >= 0, not all zero")
+        if not 0 <= self.floor <= 1 or not 0 <= self.radius <= 512:
+            raise ValueError(f"floor {self.floor} and radius {self.radius}: expected 0 to 1, and 0 to 512")
 
-def shaped(kernel, y, x, *, seed, member, instant, stream=0, period=None):
-    r = len(kernel) // 2
-    w = white((y[0] - r, y[1] + 2 * r), (x[0] - r, x[1] + 2 * r), seed=seed, member=member, instant=instant, stream=stream, period=period)
-    return w if r == 0 else fftconvolve(w, kernel, mode="valid").astype(np.float32)
+    @classmethod
+    def white(cls) -> Spectrum:
+        """All wavenumbers alike."""
+        return cls((1.0, 1.0), 0.0, 0)
+
+    def kernel(self) -> NDArray[np.float64]:
+        """The compact kernel with this spectrum, shape (2 r + 1, 2 r + 1); its squares sum to one."""
+        r = self.radius
+        if r == 0:
+            return np.ones((1, 1))
+        n = 8 * r
+        k = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.fftfreq(n)[None, :])
+        power = np.interp(k, np.linspace(0, 0.5, len(self.power)), self.power)
+        amplitude = np.sqrt(power + self.floor * power.mean())
+        whole = np.fft.fftshift(np.fft.ifft2(amplitude).real)
+        middle = slice(n // 2 - r, n // 2 + r + 1)
+        distance = np.hypot(*np.mgrid[-r : r + 1, -r : r + 1]) / (r + 1)
+        compact = whole[middle, middle] * np.cos(0.5 * np.pi * np.minimum(distance, 1.0)) ** 2
+        return np.asarray(compact / np.sqrt((compact**2).sum()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {**asdict(self), "power": list(self.power)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Spectrum:
+        """From what `to_dict` gave.
+
+        Raises
+        ------
+        ValueError
+            If keys are missing or values out of range.
+        """
+        if set(content) != {"power", "floor", "radius"}:
+            raise ValueError(f"a spectrum has power, floor and radius: found {sorted(content)}")
+        return cls(tuple(float(p) for p in content["power"]), float(content["floor"]), int(content["radius"]))
+
+
+def estimate(
+    residuals: NDArray[Any], *, bins: int = 33, radius: int = 32, floor: float = 1e-3
+) -> Spectrum:
+    """The isotropic spectrum of fields, by Hann-windowed periodograms averaged over rings.
+
+    Parameters
+    ----------
+    residuals : ndarray, shape (n, ny, nx)
+        NaN counts as the mean.
+    bins : int
+        Wavenumbers from 0 to 1/2.
+    radius : int [cells]
+    floor : float
+
+    Returns
+    -------
+    Spectrum
+    """
+    fields = np.asarray(residuals, dtype=np.float64)
+    fields = np.nan_to_num(fields - np.nanmean(fields))
+    ny, nx = fields.shape[-2:]
+    window = np.outer(np.hanning(ny), np.hanning(nx))
+    window /= np.sqrt((window**2).mean())
+    power = sum(np.abs(np.fft.fft2(f * window)) ** 2 for f in fields) / (len(fields) * ny * nx)
+    k = np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.fftfreq(nx)[None, :])
+    ring = np.rint(2 * (bins - 1) * k).astype(int)
+    inside = ring < bins
+    sums = np.bincount(ring[inside], power[inside], bins)
+    counts = np.bincount(ring[inside], minlength=bins)
+    return Spectrum(tuple(float(p) for p in sums / np.maximum(counts, 1)), floor, radius)
+
+
+def _block(seed: int, member: int, place: int, when: int, stream: int) -> NDArray[np.float32]:
+    key = np.array([seed, member], dtype=np.uint64)
+    counter = np.array([0, place, when, stream], dtype=np.uint64)
+    rng = np.random.Generator(np.random.Philox(key=key, counter=counter))
+    return rng.standard_normal((BLOCK, BLOCK), dtype=np.float32)

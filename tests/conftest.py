@@ -55,7 +55,7 @@ def make_card() -> Callable[..., Card]:
             "units": "1",
             "wavelength_nm": 550.0,
             "value_range": (0.0, 6.0),
-            "scaling": Log(1e-3, -2.0, 1.5).to_dict(),
+            "scaling": Log(floor=1e-3, mean=-2.0, std=1.5).to_dict(),
             "coarse": MERRA2.to_dict(),
             "fine": G5NR.to_dict(),
             "region": {"lat": [10.0, 56.0], "lon": [34.0, 135.0]},

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["DownscaleAccessor"]
 
 
-@xr.register_dataarray_accessor("downscale")  # type: ignore[no-untyped-call]
+@xr.register_dataarray_accessor("downscale")
 class DownscaleAccessor:
     """Downscaling of a coarse field, as ``da.downscale``.
 
@@ -75,7 +75,7 @@ class DownscaleAccessor:
         domain_check : {"raise", "warn", "ignore"}
             What to do with input that the model was not trained for.
         dims : mapping, optional
-            Names of the axes where discovery cannot tell, ``{"latitude": "row"}``.
+            Names of the axes where discovery cannot tell, ``{"lat": "row"}``.
         device : str
             A torch device; "auto" takes the GPU if there is one.
         progress : bool, optional

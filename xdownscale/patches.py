@@ -6,7 +6,8 @@ the extended domain, where there is no neighbour, it stays one. Weights are divi
 
     sum_k w_k = 1 everywhere,    merge(extract(x)) = x
 
-The extended domain is the union of the patches; it reaches at least `halo` beyond the domain, unless the axis is cyclic.
+The extended domain reaches `halo` beyond the domain (to a multiple of 8), unless the axis is cyclic; outer patches are cut to it, so
+that nothing is computed which nobody sees.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Tiling:
     merge : {"step", "final"}
         Merge estimates inside every step, or finished patches at the end (the paper's way; loses variance).
     batch : int
-        Patches a call of the network.
+        Patches a call of the network, on a GPU or with merge="final"; on a CPU patches go one by one, since a convolution rounds
+        differently for other batch sizes.
 
     Raises
     ------
@@ -51,14 +53,14 @@ class Tiling:
     Examples
     --------
     >>> Tiling().spacing
-    144
+    384
     >>> Tiling(patch=64, halo=48)
     Traceback (most recent call last):
         ...
     ValueError: patch is 64 with halos of 48 and a ramp of 16: nothing is left inside; expected a patch of at least 120
     """
 
-    patch: int | None = 256
+    patch: int | None = 496
     halo: int = 48
     ramp: int = 16
     stride: int | None = None
@@ -121,19 +123,27 @@ class Line:
     starts: tuple[int, ...]
     cyclic: bool
 
+    def span(self, k: int) -> tuple[int, int]:
+        """First cell, absolute, and size of patch k, cut to the extended domain."""
+        if self.cyclic:
+            return self.starts[k], self.patch
+        first = max(self.starts[k], self.start)
+        return first, min(self.starts[k] + self.patch, self.start + self.size) - first
+
     def index(self, k: int) -> NDArray[np.int64]:
-        """Positions of patch k in the extended domain, shape (patch,)."""
-        index = self.starts[k] - self.start + np.arange(self.patch)
+        """Positions of patch k in the extended domain."""
+        first, size = self.span(k)
+        index = first - self.start + np.arange(size)
         return index % self.size if self.cyclic else index
 
     @cached_property
-    def weights(self) -> NDArray[np.float32]:
-        """Weights of the patches, shape (len(starts), patch); they sum to one over every cell."""
-        raw = np.stack([self._raw(k) for k in range(len(self.starts))])
+    def weights(self) -> tuple[NDArray[np.float32], ...]:
+        """Weights of each patch along the axis; they sum to one over every cell."""
+        raw = [self._raw(k) for k in range(len(self.starts))]
         total = np.zeros(self.size)
-        for k in range(len(self.starts)):
-            np.add.at(total, self.index(k), raw[k])
-        return np.stack([raw[k] / total[self.index(k)] for k in range(len(self.starts))]).astype(np.float32)
+        for k, weight in enumerate(raw):
+            np.add.at(total, self.index(k), weight)
+        return tuple((weight / total[self.index(k)]).astype(np.float32) for k, weight in enumerate(raw))
 
     def _raw(self, k: int) -> NDArray[np.float64]:
         rise = np.ones(self.patch)
@@ -145,7 +155,8 @@ class Line:
             rise = np.ones(self.patch)
         if not self.cyclic and k == len(self.starts) - 1:
             fall = np.ones(self.patch)
-        return rise * fall
+        first, size = self.span(k)
+        return (rise * fall)[first - self.starts[k] :][:size]
 
 
 @dataclass(frozen=True)
@@ -167,19 +178,19 @@ class Layout:
         return iter(product(range(len(self.y.starts)), range(len(self.x.starts))))
 
     def index(self, k: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows (P, 1) and columns (1, P) of a patch in the extended domain."""
+        """Rows (h, 1) and columns (1, w) of a patch in the extended domain."""
         return self.y.index(k[0])[:, None], self.x.index(k[1])[None, :]
 
     def weight(self, k: tuple[int, int]) -> NDArray[np.float32]:
-        """Weights of a patch, shape (P, P)."""
+        """Weights of a patch, shape (h, w)."""
         return np.outer(self.y.weights[k[0]], self.x.weights[k[1]])
 
     def extract(self, field: Any, k: tuple[int, int]) -> Any:
-        """A patch of an array or tensor of shape (..., *shape), shape (..., P, P)."""
+        """A patch of an array or tensor of shape (..., *shape), shape (..., h, w)."""
         return field[(..., *self._place(k))]
 
     def accumulate(self, total: Any, k: tuple[int, int], patch: Any, weight: Any = None) -> None:
-        """Add a weighted patch, shape (..., P, P), to a total of shape (..., *shape), in place."""
+        """Add a weighted patch, shape (..., h, w), to a total of shape (..., *shape), in place."""
         total[(..., *self._place(k))] += patch * (self.weight(k) if weight is None else weight)
 
     def inner(self, y: tuple[int, int], x: tuple[int, int]) -> tuple[slice, slice]:
@@ -189,7 +200,7 @@ class Layout:
     def _place(self, k: tuple[int, int]) -> tuple[Any, Any]:
         """Slices where the patch is in one piece, index arrays where it wraps."""
         iy, ix = self.index(k)
-        whole = iy[-1, 0] - iy[0, 0] == self.y.patch - 1 and ix[0, -1] - ix[0, 0] == self.x.patch - 1
+        whole = iy[-1, 0] - iy[0, 0] == iy.size - 1 and ix[0, -1] - ix[0, 0] == ix.size - 1
         if whole:
             return slice(int(iy[0, 0]), int(iy[-1, 0]) + 1), slice(int(ix[0, 0]), int(ix[0, -1]) + 1)
         return iy, ix
@@ -217,8 +228,9 @@ def line(start: int, size: int, period: int | None, tiling: Tiling) -> Line:
 
     Examples
     --------
-    >>> line(1000, 300, None, Tiling()).starts
-    (864, 1008, 1152)
+    >>> patches = line(1000, 300, None, Tiling(patch=256))
+    >>> patches.starts, [patches.span(k) for k in range(3)]
+    ((864, 1008, 1152), [(952, 168), (1008, 256), (1152, 200)])
     """
     step, patch, halo = tiling.spacing, tiling.patch, tiling.halo
     if patch is None:
@@ -230,10 +242,14 @@ def line(start: int, size: int, period: int | None, tiling: Tiling) -> Line:
                 f"{patch}; choose another stride"
             )
         return Line(0, period, patch, halo, tiling.ramp, tuple(range(0, period, step)), True)
-    first = (start - halo) // step
-    last = max(first, -(-(start + size + halo - patch) // step))
+    low = (start - halo) // _MULTIPLE * _MULTIPLE
+    high = -(-(start + size + halo) // _MULTIPLE) * _MULTIPLE
+    first = low // step
+    last = max(first, -(-(high - patch) // step))
     starts = tuple(k * step for k in range(first, last + 1))
-    return Line(starts[0], starts[-1] + patch - starts[0], patch, halo, tiling.ramp, starts, False)
+    if tiling.merge == "final":
+        low, high = starts[0], starts[-1] + patch
+    return Line(low, high - low, patch, halo, tiling.ramp, starts, False)
 
 
 def _whole(start: int, size: int, period: int | None, tiling: Tiling) -> Line:

@@ -79,7 +79,9 @@ def test_another_variable_is_asked_for_by_name(source: str, model: str, tmp_path
     arguments = ("--model", model, "--product", "mean", *SMALL[2:])
     refused = run("predict", source, tmp_path / "a.nc", "--variable", "DUST", *arguments)
     assert refused.exit_code == 2
-    assert "holds ['DUEXTTAU', 'TOTEXTTAU'], not 'DUST': choose one with --variable" in refused.stderr
+    assert (
+        "the input holds ['DUEXTTAU', 'TOTEXTTAU'], not 'DUST': choose one with --variable" in refused.stderr
+    )
     assert not (tmp_path / "a.nc").exists()
 
 
@@ -93,6 +95,32 @@ def test_several_files_are_one_record(model: str, tmp_path: Path) -> None:
     assert run("predict", tmp_path / "both.nc", tmp_path / "one.nc", *arguments).exit_code == 0
     with xr.open_dataset(tmp_path / "glob.nc") as left, xr.open_dataset(tmp_path / "one.nc") as right:
         np.testing.assert_array_equal(left.DUEXTTAU.values, right.DUEXTTAU.values)
+
+
+def test_hourly_granules_become_daily_means(model: str, tmp_path: Path) -> None:
+    days = coarse_days()
+    hours = np.arange(24) * np.timedelta64(1, "h") + np.timedelta64(30, "m")
+    swing = 1 + 0.5 * np.sin(2 * np.pi * np.arange(24) / 24)
+    for k, stamp in enumerate(("20210606", "20210607")):
+        hourly = days.isel(time=k, drop=True) * xr.DataArray(swing, dims="time")
+        hourly = hourly.assign_coords(time=days.time.values[k] + hours).transpose("time", ...)
+        hourly.attrs = {"units": "1", "long_name": "Dust Extinction AOT [550 nm]"}
+        path = tmp_path / f"MERRA2_401.tavg1_2d_aer_Nx.{stamp}.nc4"
+        hourly.astype("f4").to_dataset(name="DUEXTTAU").to_netcdf(path)
+    arguments = ("--model", model, *SMALL, "--product", "mean")
+    pattern, target = tmp_path / "MERRA2_*.nc4", tmp_path / "out.nc"
+    assert run("predict", pattern, target, *arguments).exit_code == 2, "hourly fields into a daily model"
+    result = run("predict", pattern, target, "--daily", *arguments)
+    assert result.exit_code == 0, result.output
+    with xr.open_dataset(target) as found:
+        assert found.DUEXTTAU.sizes["time"] == 2
+        centre = {"lat": slice(32.25, 32.75), "lon": slice(62.1875, 62.8125)}
+        weights = np.ones((9, 11))
+        weights[[0, -1], :] *= 0.5
+        weights[:, [0, -1]] *= 0.5
+        mean = (found.DUEXTTAU.isel(realization=0).sel(centre) * weights).sum(("lat", "lon")) / weights.sum()
+        want = days.sel(lat=32.5, lon=62.5)
+        np.testing.assert_allclose(mean, want, rtol=5e-3)  # weights without the cosine of latitude
 
 
 def test_existing_output_is_refused_before_anything_is_read(model: str, tmp_path: Path) -> None:

@@ -63,15 +63,16 @@ def run(*arguments: object) -> Result:
 
 def stage1(folder: Path, *more: object) -> Result:
     return run(
-        "pretrain", folder / "coarse.nc", folder / "encoder.safetensors",
+        "pretrain", folder / "encoder.safetensors", "--coarse", folder / "coarse.nc",
         "--config", folder / "coarse.json", "--steps", 2, *more,
     )  # fmt: skip
 
 
 def stage2(folder: Path, *more: object) -> Result:
     return run(
-        "train", folder / "coarse.nc", folder / "fine.zarr", folder / "model.safetensors",
-        "--encoder", folder / "encoder.safetensors", "--config", folder / "fine.json", "--steps", 2,
+        "train", folder / "model.safetensors", "--coarse", folder / "coarse.nc",
+        "--fine", folder / "fine.zarr", "--no-calibrate", "--encoder", folder / "encoder.safetensors",
+        "--config", folder / "fine.json", "--steps", 2,
         "--card", folder / "card.json", *more,
     )  # fmt: skip
 

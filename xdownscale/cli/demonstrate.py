@@ -22,6 +22,7 @@ __all__ = ["demo"]
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier demo wrote.")
 def demo(out: Path, model: str, members: int, seed: int, overwrite: bool) -> None:
     """Downscale a bundled sample of simulated coarse days; write a netCDF and a figure."""
+    from xdownscale.cf import to_dataset
     from xdownscale.data.sample import open_sample
     from xdownscale.inference.field import predict
     from xdownscale.plot import overview
@@ -35,7 +36,7 @@ def demo(out: Path, model: str, members: int, seed: int, overwrite: bool) -> Non
         began = time.monotonic()
         fine = predict(coarse, model, members=members, seed=seed, progress=on_terminal())
         click.echo(f"{coarse.shape} -> {fine.shape} in {time.monotonic() - began:.0f} s")
-        write_netcdf(fine, netcdf)
+        write_netcdf(to_dataset(fine), netcdf)
         with beside(picture) as part:
             overview(coarse, fine, day=-1).savefig(part, dpi=120)
         click.echo(f"wrote {netcdf}\nwrote {picture}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,33 +45,10 @@ _SOURCE = [
 
 
 def _downscaling(command: Callable[..., None]) -> Callable[..., None]:
-    """Options that `predict` and `explain` share, handed over as the coarse field, the model and settings."""
-
-    @functools.wraps(command)
-    def run(
-        *,
-        sources: tuple[str, ...],
-        model: str,
-        variable: str | None,
-        daily: bool,
-        sampler: str | None,
-        evaluations: int | None,
-        **settings: Any,
-    ) -> None:
-        from xdownscale.registry import resolve
-
-        with plainly():
-            own = {name: settings.pop(name) for name in ("target", "overwrite") if name in settings}
-            if own:
-                check_output(own["target"], overwrite=own["overwrite"])
-            loaded = resolve(model)
-            coarse = _open(sources, variable or loaded.card.variable, named=variable is not None, daily=daily)
-            settings |= {"sampler": _sampler(loaded, sampler, evaluations), "progress": on_terminal()}
-            command(coarse, loaded, settings, **({"target": own["target"]} if own else {}))
-
+    """Add the options that `predict` and `explain` share."""
     for option in reversed([*_SOURCE, *_SETTINGS]):
-        run = option(run)
-    return run
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -80,22 +56,28 @@ def _downscaling(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @_downscaling
-def predict(coarse: xr.DataArray, model: Downscaler, settings: dict[str, Any], target: Path) -> None:
+def predict(target: Path, overwrite: bool, **asked: Any) -> None:
     """Draw fine fields from the coarse field in IN (netCDF files or patterns) and write them to OUT."""
+    from xdownscale.cf import to_dataset
     from xdownscale.inference.field import predict as run
 
-    write_netcdf(run(coarse, model, **settings), target)
-    click.echo(f"wrote {target}")
+    with plainly():
+        check_output(target, overwrite=overwrite)
+        coarse, model, settings = _understood(asked)
+        write_netcdf(to_dataset(run(coarse, model, **settings)), target)
+        click.echo(f"wrote {target}")
 
 
 @click.command()
 @click.argument("sources", metavar="IN...", nargs=-1, required=True)
 @_downscaling
-def explain(coarse: xr.DataArray, model: Downscaler, settings: dict[str, Any]) -> None:
+def explain(**asked: Any) -> None:
     """Say what predict would do with the coarse field in IN, and compute nothing."""
     from xdownscale.inference.field import explain as run
 
-    click.echo(str(run(coarse, model, **settings)))
+    with plainly():
+        coarse, model, settings = _understood(asked)
+        click.echo(str(run(coarse, model, **settings)))
 
 
 @click.command()
@@ -112,8 +94,21 @@ def models(name: str | None) -> None:
             click.echo(f"{found:<20} {card.long_name or card.variable}; trained on {card.training['data']}")
 
 
-def _open(sources: tuple[str, ...], variable: str, *, named: bool, daily: bool) -> xr.DataArray:
-    """The coarse field in the files, in memory."""
+def _understood(asked: dict[str, Any]) -> tuple[xr.DataArray, Downscaler, dict[str, Any]]:
+    """The coarse field, the model, and the arguments of `predict` that the options stand for."""
+    from xdownscale.registry import resolve
+
+    source = {
+        name: asked.pop(name) for name in ("sources", "model", "variable", "daily", "sampler", "evaluations")
+    }
+    model = resolve(source["model"])
+    data = _open(source["sources"], daily=source["daily"])
+    coarse = _chosen(data, source["variable"], model.card.variable)
+    sampler = _sampler(model, source["sampler"], source["evaluations"])
+    return coarse, model, {**asked, "sampler": sampler, "progress": on_terminal()}
+
+
+def _open(sources: tuple[str, ...], *, daily: bool) -> xr.Dataset:
     from glob import glob
 
     import xarray as xr
@@ -121,17 +116,21 @@ def _open(sources: tuple[str, ...], variable: str, *, named: bool, daily: bool) 
     if daily:
         from xdownscale.data.readers import open_merra2
 
-        data = open_merra2(list(sources), daily=True)
-    else:
-        paths = [path for source in sources for path in sorted(glob(source)) or [source]]  # noqa: PTH207
-        parts = [xr.open_dataset(path) for path in paths]
-        data = parts[0] if len(parts) == 1 else xr.concat(parts, "time", data_vars="minimal", join="exact")
-    if variable in data.data_vars:
-        return data[variable].load()
-    if named or len(data.data_vars) != 1:
-        found = sorted(map(str, data.data_vars))
-        raise ValueError(f"{sources[0]} holds {found}, not {variable!r}: choose one with --variable")
-    return data[next(iter(data.data_vars))].load()
+        return open_merra2(list(sources), daily=True)
+    paths = [path for source in sources for path in sorted(glob(source)) or [source]]  # noqa: PTH207
+    parts = [xr.open_dataset(path) for path in paths]
+    return parts[0] if len(parts) == 1 else xr.concat(parts, "time", data_vars="minimal", join="exact")
+
+
+def _chosen(data: xr.Dataset, asked: str | None, usual: str) -> xr.DataArray:
+    """The variable asked for, else the model's, else the only one; in memory."""
+    names = list(data.data_vars)
+    name = asked or (usual if usual in names or len(names) != 1 else names[0])
+    if name not in names:
+        raise ValueError(
+            f"the input holds {sorted(map(str, names))}, not {name!r}: choose one with --variable"
+        )
+    return data[name].load()
 
 
 def _sampler(model: Downscaler, name: str | None, evaluations: int | None) -> Sampler | str | None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from xdownscale.cli.terminal import check_output, on_terminal, plainly
+from xdownscale.cli.terminal import check_output, plainly, steps_done
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import xarray as xr
 
 __all__ = ["pretrain", "train"]
 
 _PATH = click.Path(path_type=Path)
+_RECORD = "NetCDF file or zarr store (STORE.zarr/coarse of a nature run); may be given several times."
 _SHARED = [
     click.option("--variable", default="DUEXTTAU", help="Variable of the records."),
     click.option("--months", help="Only these months of the year, as 6,7,8."),
@@ -38,72 +38,84 @@ def _learning(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("record", type=_PATH)
 @click.argument("target", metavar="ENCODER", type=_PATH)
+@click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
 @_learning
-def pretrain(record: Path, target: Path, *, variable: str, months: str | None, **given: Any) -> None:
-    """Train the transfer encoder on the long coarse RECORD (netCDF or zarr) and write it to ENCODER."""
+def pretrain(target: Path, *, coarse: tuple[Path, ...], **given: Any) -> None:
+    """Train the transfer encoder on a long coarse record and write it to ENCODER."""
     from xdownscale.training import PretrainConfig
     from xdownscale.training import pretrain as run
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])
         config = PretrainConfig(**_fields(given))
-        coarse = _record(record, variable, months)
-        with _progress(config.steps, "pretrain") as report:
-            found = run(coarse, config=config, folder=given["folder"], device=given["device"], report=report)
+        record = _record(coarse, given)
+        with steps_done(config.steps, "pretrain") as report:
+            found = run(record, config=config, folder=given["folder"], device=given["device"], report=report)
         found.save(target, overwrite=given["overwrite"])
         click.echo(f"wrote {target}, encoder {found.digest}")
 
 
 @click.command()
-@click.argument("coarse", type=_PATH)
-@click.argument("fine", type=_PATH)
 @click.argument("target", metavar="MODEL", type=_PATH)
+@click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
+@click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
 @click.option("--encoder", type=_PATH, required=True, help="What pretrain wrote.")
 @click.option("--card", type=_PATH, help="JSON file with fields of the card: name, licence, training ...")
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
+@click.option("--calibrate/--no-calibrate", default=True, help="Fit the spread on the days held out.")
 @_learning
 def train(
-    coarse: Path, fine: Path, target: Path, *, encoder: Path, card: Path | None, half: bool, **given: Any
+    target: Path,
+    *,
+    coarse: tuple[Path, ...],
+    fine: tuple[Path, ...],
+    encoder: Path,
+    card: Path | None,
+    **given: Any,
 ) -> None:
-    """Train a model on days of COARSE and FINE (netCDF or zarr) and write the checkpoint MODEL."""
+    """Train a model on pairs of coarse and fine days and write the checkpoint MODEL."""
     from xdownscale.checkpoint import save
     from xdownscale.training import Pretrained, TrainConfig
     from xdownscale.training import train as run
+    from xdownscale.training.calibrate import calibrate
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])
         config = TrainConfig(**_fields(given))
-        low, high = (_record(path, given["variable"], given["months"]) for path in (coarse, fine))
-        with _progress(config.steps, "train") as report:
-            model = run(
-                low,
-                high,
-                Pretrained.load(encoder),
-                config=config,
-                card=_json(card),
-                folder=given["folder"],
-                device=given["device"],
-                report=report,
-            )
-        sha256 = save(model, target, overwrite=given["overwrite"], dtype="float16" if half else "float32")
+        start, fields = Pretrained.load(encoder), _json(card)
+        low, high = _record(coarse, given), _record(fine, given)
+        where = {"folder": given["folder"], "device": given["device"]}
+        with steps_done(config.steps, "train") as report:
+            model = run(low, high, start, config=config, card=fields, report=report, **where)
+        if given["calibrate"]:  # of the last tenth of the days, which training holds out
+            model = calibrate(model, low, high.isel(time=slice(-max(1, high.sizes["time"] // 10), None)))
+        stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
+        sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
         click.echo(f"wrote {target}, sha256 {sha256}")
 
 
-def _record(path: Path, variable: str, months: str | None) -> xr.DataArray:
-    """A record read day by day while it is learned from."""
+def _record(paths: tuple[Path, ...], given: dict[str, Any]) -> xr.DataArray:
+    """A record; one that lies in a single store is read day by day while it is learned from."""
     import xarray as xr
 
-    data = xr.open_zarr(path, chunks=None) if path.is_dir() else xr.open_dataset(path)
+    fields = [_field(path, given["variable"]) for path in paths]
+    field = fields[0] if len(fields) == 1 else xr.concat(fields, "time", join="exact")
+    if given["months"] is None:
+        return field
+    months = [int(month) for month in given["months"].split(",")]
+    return field.isel(time=field["time"].dt.month.isin(months).values)
+
+
+def _field(path: Path, variable: str) -> xr.DataArray:
+    import xarray as xr
+
+    data = xr.open_zarr(path, chunks=None, consolidated=False) if path.is_dir() else xr.open_dataset(path)
     if variable not in data.data_vars:
         raise ValueError(
             f"{path} holds {sorted(map(str, data.data_vars))}, not {variable!r}: give --variable"
         )
-    field = data[variable]
-    if months is None:
-        return field
-    return field.isel(time=field["time"].dt.month.isin([int(m) for m in months.split(",")]).values)
+    return data[variable]
 
 
 def _fields(given: dict[str, Any]) -> dict[str, Any]:
@@ -120,17 +132,3 @@ def _json(path: Path | None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a JSON {type(content).__name__}: expected an object of named fields")
     return content
-
-
-@contextmanager
-def _progress(steps: int, label: str) -> Iterator[Callable[[int, float, float | None], None]]:
-    """A bar with the running loss and the last validation score, on a terminal only."""
-    from tqdm import tqdm
-
-    with tqdm(total=steps, desc=label, unit="step", disable=not on_terminal()) as bar:
-
-        def report(step: int, loss: float, score: float | None) -> None:
-            bar.update(step - bar.n)
-            bar.set_postfix(loss=f"{loss:.4f}", validation="-" if score is None else f"{score:.4f}")
-
-        yield report

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import xarray as xr
 
-__all__ = ["Refused", "beside", "check_output", "on_terminal", "plainly", "write_netcdf"]
+__all__ = ["Refused", "beside", "check_output", "on_terminal", "plainly", "steps_done", "write_netcdf"]
 
 
 class Refused(click.ClickException):
@@ -39,6 +39,21 @@ def plainly() -> Iterator[None]:
 def on_terminal() -> bool:
     """Whether a progress bar has a reader."""
     return sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def steps_done(total: int, label: str, *, unit: str = "step") -> Iterator[Callable[..., None]]:
+    """A bar for work that reports the steps done and, if it has them, a loss and a score."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=label, unit=unit, disable=not on_terminal()) as bar:
+
+        def report(done: int, loss: float | None = None, score: float | None = None) -> None:
+            shown = {"loss": loss, "validation": score}
+            bar.set_postfix({k: f"{v:.4f}" for k, v in shown.items() if v is not None}, refresh=False)
+            bar.update(done - bar.n)
+
+        yield report
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

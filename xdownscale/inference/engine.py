@@ -7,7 +7,8 @@ whole field, and inside every step the patches' estimates of x0 are merged with 
 `merge="final"` each patch is sampled to the end with its own noise and the finished patches are averaged: the
 paper's way, kept as the reference.
 
-Patches are processed in groups of constant size and accumulated in a fixed order. Nothing here knows labels.
+Patches are accumulated in a fixed order, one by one on a CPU, so that bits depend neither on batches nor on threads. Nothing here
+knows labels.
 """
 
 from __future__ import annotations
@@ -204,12 +205,21 @@ class _Domain:
         return coarsening(self.fine, self.grid), upsampling(self.grid, self.fine, "linear")
 
     @cached_property
-    def weights(self) -> list[Tensor]:
-        return [torch.as_tensor(self.layout.weight(k)) for k in self.layout]
+    def weights(self) -> dict[tuple[int, int], Tensor]:
+        return {k: torch.from_numpy(self.layout.weight(k)) for k in self.layout}
+
+    def groups(self, size: int) -> Iterator[list[tuple[int, int]]]:
+        """Patches in their order, in groups of one shape and at most `size`."""
+        group: list[tuple[int, int]] = []
+        for k in self.layout:
+            if group and (len(group) == size or self.patch(k).shape != self.patch(group[0]).shape):
+                yield group
+                group = []
+            group.append(k)
+        yield group
 
     def patch(self, k: tuple[int, int]) -> Grid:
-        y, x = self.layout.y, self.layout.x
-        return self.model.fine.window((y.starts[k[0]], y.patch), (x.starts[k[1]], x.patch))
+        return self.model.fine.window(self.layout.y.span(k[0]), self.layout.x.span(k[1]))
 
     def covered(self, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Fine cells that overlap a valid coarse cell."""
@@ -280,7 +290,7 @@ def _residual(day: _Day, options: Options, member: int, instant: int | None) -> 
     denoise = _merged(day, options)
     if options.product == "mean":
         return mean(denoise, start)[0, 0]
-    steps = partial(_per_step, noise, window, options.device)
+    steps = partial(_next, partial(_on, noise, window, options.device))
     return sample(
         denoise, start, domain.model.schedule, options.sampler, times=_times(day, options), noise=steps
     )[0, 0]
@@ -291,18 +301,17 @@ def _merged(day: _Day, options: Options) -> Callable[[Tensor, float], Tensor]:
     domain, model = day.domain, day.domain.model
     condition = day.condition(domain.extended)[None].to(options.device)
     levels = day.context(domain.extended)
-    patches = list(domain.layout)
+    groups = list(domain.groups(options.tiling.batch if options.device != "cpu" else 1))
+    told = [
+        (_joined([domain.layout.extract(condition, k) for k in group]), _cut(levels, domain, group)) for group in groups
+    ]
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
         total = torch.zeros_like(x_t)
-        for group in _groups(range(len(patches)), options.tiling.batch):
-            cuts = [patches[i] for i in group]
-            x = torch.cat([domain.layout.extract(x_t, k) for k in cuts])
-            c = torch.cat([domain.layout.extract(condition, k) for k in cuts])
-            h = None if levels is None else _cut(levels, domain.layout, cuts, model.denoiser.strides)
-            x0 = _estimate(model, x, t, c, h)
-            for n, i in enumerate(dict.fromkeys(group)):
-                domain.layout.accumulate(total, patches[i], x0[n : n + 1])
+        for group, (c, h) in zip(groups, told, strict=True):
+            x0 = _estimate(model, torch.cat([domain.layout.extract(x_t, k) for k in group]), t, c, h)
+            for n, k in enumerate(group):
+                domain.layout.accumulate(total, k, x0[n : n + 1], domain.weights[k].to(total))
         return total
 
     return denoise
@@ -311,35 +320,53 @@ def _merged(day: _Day, options: Options) -> Callable[[Tensor, float], Tensor]:
 def _finished_patches(day: _Day, options: Options, member: int, instant: int | None) -> Tensor:
     """The paper's way: every patch sampled to its end with its own noise, then averaged."""
     domain, model = day.domain, day.domain.model
-    patches = list(domain.layout)
     total = torch.zeros((1, 1, *domain.layout.shape), device=options.device)
     factor = model.inflation(options.sampler.evaluations)
-    for group in _groups(range(len(patches)), options.tiling.batch):
-        windows = [domain.patch(patches[i]) for i in group]
-        c = torch.stack([day.condition(w) for w in windows]).to(options.device)
-        contexts = [day.context(w) for w in windows]
-        h = None if contexts[0] is None else [torch.cat(level) for level in zip(*contexts, strict=True)]  # type: ignore[arg-type]
-
-        def noise(step: int, group: Sequence[int] = group, windows: Sequence[Grid] = windows) -> Tensor:
-            streams = [_PATCH_STREAM * (1 + i) + step for i in group]
-            draws = [_noise(model, w, s, seed=options.seed, member=member, instant=instant)
-                     for w, s in zip(windows, streams, strict=True)]
-            return torch.cat(draws).to(options.device)
-
-        def denoise(x_t: Tensor, t: float, c: Tensor = c, h: list[Tensor] | None = h) -> Tensor:
-            return _estimate(model, x_t, t, c, h)
-
-        x0 = sample(denoise, factor * noise(0), model.schedule, options.sampler,
-                    times=_times(day, options), noise=lambda step: noise(step + 1))  # noqa: B023
-        for n, i in enumerate(dict.fromkeys(group)):
-            domain.layout.accumulate(total, patches[i], x0[n : n + 1])
+    for number, group in enumerate(domain.groups(options.tiling.batch)):
+        windows = [domain.patch(k) for k in group]
+        first = 1 + number * options.tiling.batch
+        noise = partial(_patch_noise, model, windows, first, options, member, instant)
+        denoise = _patch_denoiser(day, windows, options.device)
+        steps = partial(_next, noise)
+        x0 = sample(denoise, factor * noise(0), model.schedule, options.sampler, times=_times(day, options), noise=steps)
+        for n, k in enumerate(group):
+            domain.layout.accumulate(total, k, x0[n : n + 1], domain.weights[k].to(total))
     return total[0, 0]
+
+
+def _patch_noise(
+    model: Downscaler,
+    windows: Sequence[Grid],
+    first: int,
+    options: Options,
+    member: int,
+    instant: int | None,
+    step: int,
+) -> Tensor:
+    """Each patch's own noise: streams numbered by patch and step."""
+    draws = [
+        _noise(model, w, _PATCH_STREAM * (first + i) + step, seed=options.seed, member=member, instant=instant)
+        for i, w in enumerate(windows)
+    ]
+    return torch.cat(draws).to(options.device)
+
+
+def _patch_denoiser(day: _Day, windows: Sequence[Grid], device: str) -> Callable[[Tensor, float], Tensor]:
+    model = day.domain.model
+    c = torch.stack([day.condition(w) for w in windows]).to(device).contiguous(memory_format=torch.channels_last)
+    contexts = [h for w in windows if (h := day.context(w)) is not None]
+    h = [torch.cat(level) for level in zip(*contexts, strict=True)] or None
+
+    def denoise(x_t: Tensor, t: float) -> Tensor:
+        return _estimate(model, x_t, t, c, h)
+
+    return denoise
 
 
 def _estimate(model: Downscaler, x_t: Tensor, t: float, c: Tensor, h: list[Tensor] | None) -> Tensor:
     level = torch.full((len(x_t),), t, device=x_t.device)
     x = x_t.contiguous(memory_format=torch.channels_last)
-    prediction = model.denoiser(x, level, c.contiguous(memory_format=torch.channels_last), h)
+    prediction = model.denoiser(x, level, c, h)
     return estimate(model.schedule, x_t, prediction, level)
 
 
@@ -351,8 +378,13 @@ def _noise(model: Downscaler, window: Grid, stream: int, *, seed: int, member: i
     return torch.from_numpy(field)[None, None]
 
 
-def _per_step(noise: Callable[[Grid, int], Tensor], window: Grid, device: str, step: int) -> Tensor:
-    return noise(window, step + 1).to(device)
+def _on(noise: Callable[[Grid, int], Tensor], window: Grid, device: str, stream: int) -> Tensor:
+    return noise(window, stream).to(device)
+
+
+def _next(noise: Callable[[int], Tensor], step: int) -> Tensor:
+    """Noise of a step; stream 0 is the start's."""
+    return noise(step + 1)
 
 
 def _times(day: _Day, options: Options) -> Tensor | None:
@@ -360,23 +392,20 @@ def _times(day: _Day, options: Options) -> Tensor | None:
     return None if fitted is None else torch.tensor(fitted)
 
 
-def _cut(
-    levels: list[Tensor], domain: Layout, cuts: Sequence[tuple[int, int]], strides: Sequence[int]
-) -> list[Tensor]:
+def _cut(levels: list[Tensor] | None, domain: _Domain, group: Sequence[tuple[int, int]]) -> list[Tensor] | None:
     """The patches' windows of the level maps; patches lie on multiples of the strides."""
+    if levels is None:
+        return None
     out = []
-    for level, stride in zip(levels, strides, strict=True):
-        index = [tuple(i[:: stride, :] // stride if a == 0 else i[:, ::stride] // stride
-                       for a, i in enumerate(domain.index(k))) for k in cuts]
-        out.append(torch.cat([level[..., iy, ix] for iy, ix in index]))
+    for level, stride in zip(levels, domain.model.denoiser.strides, strict=True):
+        rows_columns = [domain.layout.index(k) for k in group]
+        places = [(iy[::stride] // stride, ix[:, ::stride] // stride) for iy, ix in rows_columns]
+        out.append(_joined([level[(..., *place)] for place in places]))
     return out
 
 
-def _groups(items: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Groups of one size; the last is padded with its own first item."""
-    for i in range(0, len(items), size):
-        group = list(items[i : i + size])
-        yield group + [group[0]] * (size - len(group))
+def _joined(patches: list[Tensor]) -> Tensor:
+    return torch.cat(patches).contiguous(memory_format=torch.channels_last)
 
 
 def _filled(z: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,0 +1,499 @@
+"""Axes, windows, and the exact operators between grids."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from xdownscale.grid import (
+    G5NR,
+    MERRA2,
+    Axis,
+    Grid,
+    Separable,
+    coarsening,
+    conservative_matrix,
+    covered,
+    factor,
+    interpolation_matrix,
+    refined,
+    upsampling,
+)
+
+WINDOWS = [
+    ((0, 361), (0, 576)),
+    ((0, 5), (10, 7)),
+    ((340, 21), (0, 1)),
+    ((200, 4), (574, 6)),
+    ((200, 4), (-3, 6)),
+    ((180, 1), (300, 1)),
+]
+
+
+def brute_overlap(source: Axis, target: Axis) -> np.ndarray:
+    """Shares by the definition, cell by cell and turn by turn."""
+
+    def bounds(axis: Axis, i: int, turn: float) -> tuple[float, float]:
+        low, high = (axis.origin + axis.step * (axis.start + i + d) + turn for d in (-0.5, 0.5))
+        if axis.kind == "latitude":
+            return tuple(float(np.sin(np.pi / 180 * min(max(v, -90.0), 90.0))) for v in (low, high))
+        return low, high
+
+    out = np.zeros((target.size, source.size))
+    turns = [0.0] if source.period is None else [360.0 * k for k in (-2, -1, 0, 1, 2)]
+    for i in range(target.size):
+        t = bounds(target, i, 0.0)
+        for j in range(source.size):
+            cells = (bounds(source, j, turn) for turn in turns)
+            covered = sum(max(0.0, min(t[1], s[1]) - max(t[0], s[0])) for s in cells)
+            out[i, j] = covered / (t[1] - t[0])
+    return out
+
+
+class TestAxis:
+    def test_half_cells_at_the_edges(self) -> None:
+        rows = conservative_matrix(G5NR.y, MERRA2.y).toarray()
+        inner = rows[180][rows[180] > 0]
+        assert (rows[180] > 0).sum() == 9
+        # near the equator areas hardly vary within a cell: 1/2, 7 whole, 1/2
+        np.testing.assert_allclose(inner * 8, [0.5, *[1.0] * 7, 0.5], rtol=1e-5)
+        columns = conservative_matrix(G5NR.x, MERRA2.x).toarray()
+        np.testing.assert_allclose(columns[5][columns[5] > 0] * 10, [0.5, *[1.0] * 9, 0.5], rtol=1e-12)
+
+    def test_sizes_of_the_two_archives(self) -> None:
+        assert MERRA2.shape == (361, 576)
+        assert G5NR.shape == (2881, 5760)
+        assert G5NR.y.size == 8 * (MERRA2.y.size - 1) + 1
+        assert factor(MERRA2, G5NR) == (8.0, 10.0)
+        assert MERRA2.y.values[[0, -1]].tolist() == [-90.0, 90.0]
+        assert MERRA2.x.values[[0, -1]].tolist() == [-180.0, 179.375]
+        assert G5NR.x.values[-1] == 179.9375
+
+    def test_edges_end_at_the_poles(self) -> None:
+        assert MERRA2.y.edges[[0, 1, -2, -1]].tolist() == [-90.0, -89.75, 89.75, 90.0]
+        beyond = G5NR.y.window(-3, 6)
+        assert beyond.edges.tolist() == [-90.0, -90.0, -90.0, -90.0, -89.96875, -89.90625, -89.84375]
+        assert (beyond.measure[:3] == 0).all()
+
+    def test_areas_make_a_sphere(self) -> None:
+        for grid in (MERRA2, G5NR):
+            assert grid.area.sum() == pytest.approx(4 * np.pi, rel=1e-12)
+        one = Grid(Axis(0.0, 1.0, 0, 1, "latitude"), Axis(0.0, 2.0, 0, 1, "longitude"))
+        assert one.area[0, 0] == pytest.approx(2 * np.sin(np.deg2rad(0.5)) * np.deg2rad(2.0), rel=1e-14)
+
+    def test_plane(self) -> None:
+        axis = Axis(1000.0, 250.0, -2, 3)
+        assert axis.values.tolist() == [500.0, 750.0, 1000.0]
+        assert axis.edges.tolist() == [375.0, 625.0, 875.0, 1125.0]
+        assert axis.measure.tolist() == [250.0] * 3
+        assert axis.index.tolist() == [-2, -1, 0]
+        assert not axis.cyclic
+
+    def test_a_window_across_the_dateline_runs_on(self) -> None:
+        axis = MERRA2.x.window(574, 4)
+        assert axis.values.tolist() == [178.75, 179.375, 180.0, 180.625]
+        assert not axis.cyclic
+        assert MERRA2.x.window(100, 576).cyclic
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"step": 0.0}, "step 0.0: expected finite numbers, step > 0"),
+            ({"step": -0.5}, "step -0.5"),
+            ({"step": np.nan}, "step nan"),
+            ({"step": np.inf}, "step inf"),
+            ({"origin": np.nan}, "origin nan"),
+            ({"size": 0}, "size 0: expected 1 to 10000000 cells"),
+            ({"size": -3}, "size -3"),
+            ({"size": 10**8}, "size 100000000"),
+            ({"start": -(10**8)}, "start -100000000"),
+            ({"kind": "height"}, "kind is 'height': expected one of"),
+            ({"kind": "plane"}, "period is 576 on a plane axis"),
+            ({"period": 500}, "period is 500 cells of 0.625: expected 360 degrees together"),
+        ],
+    )
+    def test_numbers_out_of_range_are_refused(self, change: dict[str, object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Axis(**{**MERRA2.x.to_dict(), **change})
+
+    @pytest.mark.parametrize("change", [{"size": 3.0}, {"start": "0"}, {"size": True}, {"origin": "-180"}])
+    def test_other_types_are_refused(self, change: dict[str, object]) -> None:
+        with pytest.raises(TypeError):
+            Axis(**{**MERRA2.x.to_dict(), **change})
+
+
+class TestLocate:
+    @pytest.mark.parametrize(("start", "size"), [(0, 361), (0, 1), (360, 1), (200, 95)])
+    def test_latitudes(self, start: int, size: int) -> None:
+        axis = MERRA2.y.window(start, size)
+        assert MERRA2.y.locate(axis.values) == axis
+        assert MERRA2.y.locate(axis.values.astype(np.float32).tolist()) == axis
+
+    @pytest.mark.parametrize(("start", "size"), [(0, 576), (570, 10), (575, 1), (288, 576)])
+    @pytest.mark.parametrize("turn", [-720.0, -360.0, 0.0, 360.0])
+    def test_longitudes_modulo_a_turn(self, start: int, size: int, turn: float) -> None:
+        axis = MERRA2.x.window(start, size)
+        assert MERRA2.x.locate(axis.values + turn) == axis
+
+    def test_start_is_normalised(self) -> None:
+        assert MERRA2.x.locate([-180.625, -180.0]).start == 575
+        assert MERRA2.x.locate(np.arange(576) * 0.625).start == 288
+        assert Axis(0.0, 10.0, 0, 5).locate([-30.0, -20.0]).start == -3
+
+    def test_from_any_window(self) -> None:
+        assert MERRA2.y.window(100, 3).locate([10.0, 10.5]) == MERRA2.y.window(200, 2)
+
+    def test_float32_of_the_fine_grid(self) -> None:
+        axis = G5NR.x.window(5700, 100)
+        assert G5NR.x.locate(axis.values.astype(np.float32)) == axis
+
+    def test_tolerance_is_a_thousandth_of_a_cell(self) -> None:
+        values = MERRA2.y.window(200, 5).values
+        assert MERRA2.y.locate(values + 0.9e-3 * 0.5).start == 200
+        with pytest.raises(ValueError, match=r"shifted by 0.0011 of a cell"):
+            MERRA2.y.locate(values + 1.1e-3 * 0.5)
+        assert MERRA2.y.locate(values + 0.1, tolerance=0.3).start == 200
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            ([10.0, 10.5, 11.5], r"not uniform: spacing from 0.5 to 1, expected 0.5"),
+            ([10.0, 10.25, 10.5], r"another resolution: spacing is 0.25, expected 0.5"),
+            ([10.0, 11.0], r"another resolution: spacing is 1, expected 0.5"),
+            ([10.25, 10.75], r"shifted by 0.5 of a cell: starts at 10.25, the grid has a centre at"),
+            ([10.125], r"shifted by 0.25 of a cell: starts at 10.125, the grid has a centre at 10;"),
+            ([89.5, 90.0, 90.5], r"latitude reaches 90.5: expected -90 to 90"),
+            ([-120.0, -119.5], r"latitude reaches -120"),
+            ([11.0, 10.5, 10.0], r"descending, 11 to 10: sort"),
+            ([10.0, 10.5, 10.5], r"not ascending, 10 to 10.5"),
+            ([10.0, np.nan], r"1 NaN: expected a row without"),
+            ([10.0, np.inf], r"expected a row without"),
+            ([], r"coordinates of shape \(0,\)"),
+            ([[10.0, 10.5]], r"coordinates of shape \(1, 2\)"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, values: list[float], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            MERRA2.y.locate(values)
+
+    def test_a_spacing_slightly_off_is_another_resolution(self) -> None:
+        with pytest.raises(ValueError, match=r"another resolution: spacing is 0.50002, expected 0.5;"):
+            MERRA2.y.locate(-80 + 0.50002 * np.arange(300))
+
+    def test_longitudes_more_than_once_round(self) -> None:
+        with pytest.raises(ValueError, match="577 longitudes: expected at most the 576 of a whole turn"):
+            MERRA2.x.locate(-180 + 0.625 * np.arange(577))
+
+    def test_longitudes_that_jump_back_at_the_dateline(self) -> None:
+        with pytest.raises(ValueError, match=r"not ascending, 178.75 to -179.375: sort; longitudes run on"):
+            MERRA2.x.locate([178.75, 179.375, -180.0, -179.375])
+
+    @pytest.mark.parametrize("far", [1e8, 1e300])
+    def test_numbers_of_another_unit(self, far: float) -> None:
+        with pytest.raises(ValueError, match=r"the grid's origin is 0: check the units"):
+            Axis(0.0, 1.0, 0, 5).locate([far])
+
+
+class TestRecords:
+    @pytest.mark.parametrize(
+        "grid",
+        [
+            MERRA2,
+            G5NR.window((3, 4), (-7, 9)),
+            Grid(Axis(0.0, 5.0, 0, 3), Axis(0.0, 5.0, 0, 3), "EPSG:32633"),
+        ],
+    )
+    def test_round_trip_through_json(self, grid: Grid) -> None:
+        again = Grid.from_dict(json.loads(json.dumps(grid.to_dict())))
+        assert again == grid
+        assert again.token == grid.token
+
+    def test_tokens_tell_grids_apart(self) -> None:
+        others = [
+            MERRA2,
+            G5NR,
+            MERRA2.window((0, 361), (1, 576)),
+            MERRA2.window((0, 360), (0, 576)),
+            Grid(MERRA2.y, MERRA2.x, "EPSG:4979"),
+        ]
+        assert len({g.token for g in others}) == len(others)
+        assert len(MERRA2.token) == 16
+
+    def test_equal_numbers_of_other_types_are_equal(self) -> None:
+        axis = Axis(-90, np.float64(0.5), np.int64(0), np.int32(361), "latitude")  # type: ignore[arg-type]
+        assert axis == MERRA2.y
+        assert Grid(axis, MERRA2.x).token == MERRA2.token
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            {},
+            {**MERRA2.y.to_dict(), "extra": 1},
+            {k: v for k, v in MERRA2.y.to_dict().items() if k != "step"},
+            [1, 2],
+            None,
+        ],
+    )
+    def test_other_keys_are_refused(self, content: object) -> None:
+        with pytest.raises(ValueError, match="an axis has "):
+            Axis.from_dict(content)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="a grid has "):
+            Grid.from_dict({"y": content})
+
+    def test_other_values_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="size 1000000000"):
+            Axis.from_dict({**MERRA2.y.to_dict(), "size": 10**9})
+        with pytest.raises(TypeError, match=r"step is '0.5': expected a number"):
+            Axis.from_dict({**MERRA2.y.to_dict(), "step": "0.5"})
+
+
+class TestConservative:
+    @pytest.mark.parametrize("seed", range(12))
+    def test_against_brute_force(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        kind = ("latitude", "longitude", "plane")[seed % 3]
+        period = (24, 36) if kind == "longitude" and seed % 2 else (None, None)
+        steps = (15.0, 10.0) if period[0] else tuple(rng.uniform(0.5, 3.0, 2))
+        source, target = (
+            Axis(float(rng.uniform(-3, 3)), step, int(rng.integers(-9, 3)), int(rng.integers(5, 20)), kind, n)  # type: ignore[arg-type]
+            for step, n in zip(steps, period, strict=True)
+        )
+        matrix = conservative_matrix(source, target)
+        assert matrix.shape == (target.size, source.size)
+        np.testing.assert_allclose(matrix.toarray(), brute_overlap(source, target), atol=2e-9)
+
+    def test_cyclic_source_covers_any_window(self) -> None:
+        target = MERRA2.x.window(560, 40)
+        sums = conservative_matrix(G5NR.x, target).sum(axis=1)
+        np.testing.assert_allclose(sums, 1.0, atol=1e-12)
+        straddling = conservative_matrix(G5NR.x, MERRA2.x.window(0, 1)).toarray()[0]
+        assert sorted(np.flatnonzero(straddling).tolist()) == [0, 1, 2, 3, 4, 5, 5755, 5756, 5757, 5758, 5759]
+
+    def test_integral_is_kept_over_the_globe(self) -> None:
+        # strided fields: the whole of G5NR is not needed to see the integral
+        rng = np.random.default_rng(0)
+        field = rng.lognormal(size=(2881, 64))
+        row = conservative_matrix(G5NR.y, MERRA2.y)
+        fine, coarse = G5NR.y.measure, MERRA2.y.measure
+        np.testing.assert_allclose(coarse @ (row @ field), fine @ field, rtol=1e-12)
+        column = conservative_matrix(G5NR.x, MERRA2.x)
+        values = rng.lognormal(size=5760)
+        assert MERRA2.x.measure @ (column @ values) == pytest.approx(G5NR.x.measure @ values, rel=1e-12)
+
+    def test_global_area_integral(self) -> None:
+        fine = Grid(Axis(-90.0, 1.0, 0, 181, "latitude"), Axis(-180.0, 1.0, 0, 360, "longitude", 360))
+        coarse = Grid(Axis(-90.0, 4.0, 0, 46, "latitude"), Axis(-180.0, 5.0, 0, 72, "longitude", 72))
+        field = np.random.default_rng(1).lognormal(size=fine.shape)
+        mean = coarsening(fine, coarse)(field)
+        assert (mean * coarse.area).sum() == pytest.approx((field * fine.area).sum(), rel=1e-12)
+
+    def test_rows_beyond_the_source_are_empty(self) -> None:
+        matrix = conservative_matrix(Axis(0.0, 1.0, 0, 4), Axis(0.0, 2.0, -1, 5))
+        np.testing.assert_allclose(matrix.sum(axis=1), [0.0, 0.75, 1.0, 0.25, 0.0])
+
+
+class TestInterpolation:
+    @pytest.mark.parametrize("method", ["nearest", "linear", "cubic", "conservative"])
+    @pytest.mark.parametrize(("y", "x"), WINDOWS)
+    def test_rows_sum_to_one(self, method: str, y: tuple[int, int], x: tuple[int, int]) -> None:
+        coarse = MERRA2.window(y, x)
+        fine = refined(coarse, G5NR)
+        wide = G5NR.window((fine.y.start - 9, fine.y.size + 20), (fine.x.start - 9, fine.x.size + 20))
+        for target in (fine, wide):
+            for source_axis, axis in ((coarse.y, target.y), (coarse.x, target.x)):
+                sums = interpolation_matrix(source_axis, axis, method).sum(axis=1)  # type: ignore[arg-type]
+                np.testing.assert_allclose(sums, 1.0, atol=1e-12)
+
+    @pytest.mark.parametrize(("method", "degree"), [("nearest", 0), ("linear", 1), ("cubic", 2)])
+    def test_polynomials_are_reproduced(self, method: str, degree: int) -> None:
+        coarse, fine = Axis(0.0, 2.0, 0, 12), Axis(6.0, 0.25, 0, 33)
+        matrix = interpolation_matrix(coarse, fine, method)  # type: ignore[arg-type]
+        for power in range(degree + 1):
+            np.testing.assert_allclose(matrix @ coarse.values**power, fine.values**power, rtol=1e-12)
+
+    def test_cubic_is_keys(self) -> None:
+        row = interpolation_matrix(Axis(0.0, 1.0, 0, 4), Axis(1.25, 1.0, 0, 1), "cubic").toarray()[0]
+        # a = -1/2 at distances 1.25, 0.25, 0.75, 1.75
+        a, d = -0.5, np.array([1.25, 0.25, 0.75, 1.75])
+        near, far = (a + 2) * d**3 - (a + 3) * d**2 + 1, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+        np.testing.assert_allclose(row, np.where(d <= 1, near, far), atol=1e-15)
+
+    def test_outer_values_are_kept(self) -> None:
+        coarse, fine = Axis(0.0, 2.0, 0, 3), Axis(-3.0, 1.0, 0, 11)
+        values = np.array([1.0, 5.0, 2.0])
+        for method in ("nearest", "linear", "cubic", "conservative"):
+            out = interpolation_matrix(coarse, fine, method) @ values  # type: ignore[arg-type]
+            assert out[:2].tolist() == [1.0, 1.0]
+            assert out[-3:].tolist() == [2.0, 2.0, 2.0]
+
+    def test_cyclic_interpolates_across_the_seam(self) -> None:
+        coarse = Axis(-180.0, 30.0, 0, 12, "longitude", 12)
+        between = Axis(165.0, 1.0, 0, 1, "longitude")
+        row = interpolation_matrix(coarse, between, "linear").toarray()[0]
+        assert row[[11, 0]].tolist() == [0.5, 0.5]
+        cubic = interpolation_matrix(coarse, between, "cubic").toarray()[0]
+        np.testing.assert_allclose(cubic[[10, 11, 0, 1]], [-0.0625, 0.5625, 0.5625, -0.0625], atol=1e-15)
+
+    @pytest.mark.parametrize("turn", [-5760, 0, 5760])
+    def test_windows_meet_modulo_the_period(self, turn: int) -> None:
+        coarse = MERRA2.x.window(570, 12)
+        fine = G5NR.x.window(5700 + turn, 100)
+        for method in ("nearest", "linear", "cubic", "conservative"):
+            ours = interpolation_matrix(coarse, fine, method).toarray()  # type: ignore[arg-type]
+            plain = interpolation_matrix(coarse, G5NR.x.window(5700, 100), method).toarray()  # type: ignore[arg-type]
+            np.testing.assert_allclose(ours, plain, atol=1e-10)
+
+    def test_conservative_shares_by_overlap(self) -> None:
+        coarse, fine = Axis(0.0, 1.0, 0, 3), Axis(0.5, 1.0, 0, 2)
+        expected = [[0.5, 0.5, 0.0], [0.0, 0.5, 0.5]]
+        np.testing.assert_allclose(interpolation_matrix(coarse, fine, "conservative").toarray(), expected)
+
+    def test_unknown_method(self) -> None:
+        with pytest.raises(ValueError, match="method is 'bicubic': expected one of"):
+            interpolation_matrix(MERRA2.y, G5NR.y, "bicubic")  # type: ignore[arg-type]
+
+
+class TestSeparable:
+    coarse = MERRA2.window((200, 6), (573, 7))
+    fine = refined(coarse, G5NR)
+
+    def test_is_the_product_of_dense_matrices(self) -> None:
+        operator = coarsening(self.fine, self.coarse)
+        field = np.random.default_rng(0).normal(size=(2, 3, *self.fine.shape))
+        expected = np.einsum(
+            "iy,aby x,jx->abij".replace(" ", ""), operator.y.toarray(), field, operator.x.toarray()
+        )
+        np.testing.assert_allclose(operator(field), expected, rtol=1e-12)
+
+    def test_bits_do_not_depend_on_what_stands_before(self) -> None:
+        operator = upsampling(self.coarse, self.fine, "cubic")
+        fields = np.random.default_rng(1).normal(size=(4, *self.coarse.shape))
+        together = operator(fields)
+        for i, field in enumerate(fields):
+            assert (operator(field) == together[i]).all()
+        assert (operator(fields[:, ::-1].copy()[:, ::-1]) == together).all()
+        assert together.flags.c_contiguous
+
+    def test_no_fields(self) -> None:
+        assert coarsening(self.fine, self.coarse)(np.empty((0, *self.fine.shape))).shape == (0, 6, 7)
+
+    @pytest.mark.parametrize("method", ["nearest", "linear", "cubic", "conservative"])
+    def test_constants_are_kept(self, method: str) -> None:
+        up = upsampling(self.coarse, self.fine, method)(np.full(self.coarse.shape, 3.25))  # type: ignore[arg-type]
+        np.testing.assert_allclose(up, 3.25, rtol=1e-12)
+        down = coarsening(self.fine, self.coarse)(np.full(self.fine.shape, 3.25))
+        np.testing.assert_allclose(down, 3.25, rtol=1e-12)
+
+    def test_coarsened_conservative_upsampling_is_near(self) -> None:
+        # cells that straddle a coarse edge share: 1/8 and 1/10 of a cell mixes with neighbours
+        field = np.zeros(self.coarse.shape)
+        field[3, 3] = 1.0
+        back = coarsening(self.fine, self.coarse)(upsampling(self.coarse, self.fine, "conservative")(field))
+        assert back[3, 3] == pytest.approx((1 - 0.5 / 8) * (1 - 0.5 / 10), rel=1e-3)
+        assert back.sum() == pytest.approx(1.0, rel=1e-3)
+
+    def test_nan_spreads(self) -> None:
+        field = np.ones(self.fine.shape)
+        field[20, 33] = np.nan
+        out = coarsening(self.fine, self.coarse)(field)
+        assert np.argwhere(np.isnan(out)).tolist() == [[2, 3]]
+
+    def test_mean_leaves_missing_cells_out(self) -> None:
+        operator = coarsening(self.fine, self.coarse)
+        rng = np.random.default_rng(2)
+        field = rng.lognormal(size=self.fine.shape)
+        field[rng.random(self.fine.shape) < 0.6] = np.nan
+        y, x = operator.y.toarray(), operator.x.toarray()
+        i, j = 2, 3
+        weights = np.outer(y[i], x[j]) * np.isfinite(field)
+        expected = (np.nan_to_num(field) * weights).sum() / weights.sum()
+        assert operator.mean(field)[i, j] == pytest.approx(expected, rel=1e-12)
+        assert operator.mean(np.ones(self.fine.shape) * field / field)[i, j] == pytest.approx(1.0, rel=1e-12)
+
+    def test_mean_asks_for_enough(self) -> None:
+        operator = coarsening(self.fine, self.coarse)
+        field = np.ones(self.fine.shape)
+        field[:, :31] = np.nan
+        assert np.isnan(operator.mean(field)[:, :2]).all()
+        # column 3 runs over fine columns 30 to 40, the first a half
+        assert (operator.mean(field, min_valid=0.9)[:, 3] == 1.0).all()
+        assert np.isnan(operator.mean(field, min_valid=0.96)[:, 3]).all()
+        assert np.isnan(operator.mean(np.full(self.fine.shape, np.nan))).all()
+
+    def test_other_shapes_are_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"shape \(3, 3\): expected \(49, 71\) at its end"):
+            coarsening(self.fine, self.coarse)(np.ones((3, 3)))
+        identity = Separable(
+            conservative_matrix(self.coarse.y, self.coarse.y),
+            conservative_matrix(self.coarse.x, self.coarse.x),
+        )
+        with pytest.raises(ValueError, match="expected"):
+            identity(np.ones(7))
+        np.testing.assert_allclose(identity(np.eye(7)[:6]), np.eye(7)[:6], atol=1e-12)
+
+
+class TestWindows:
+    @pytest.mark.parametrize(("y", "x"), WINDOWS)
+    def test_covered_undoes_refined(self, y: tuple[int, int], x: tuple[int, int]) -> None:
+        coarse = MERRA2.window(y, x)
+        assert covered(refined(coarse, G5NR), MERRA2) == coarse
+
+    @pytest.mark.parametrize(("y", "x"), WINDOWS)
+    def test_refined_holds_every_cell_that_overlaps(self, y: tuple[int, int], x: tuple[int, int]) -> None:
+        coarse = MERRA2.window(y, x)
+        fine = refined(coarse, G5NR)
+        operator = coarsening(fine, coarse)
+        np.testing.assert_allclose(operator.y.sum(axis=1), 1.0, atol=1e-10)
+        np.testing.assert_allclose(operator.x.sum(axis=1), 1.0, atol=1e-10)
+        # and none that does not
+        assert (operator.y.max(axis=0).toarray() > 0).all()
+        assert (operator.x.max(axis=0).toarray() > 0).all()
+
+    def test_sizes(self) -> None:
+        assert refined(MERRA2.window((200, 4), (300, 5)), G5NR).shape == (4 * 8 + 1, 5 * 10 + 1)
+        assert refined(MERRA2.window((0, 4), (0, 576)), G5NR).shape == (29, 5760)
+        assert refined(MERRA2, G5NR) == G5NR
+        assert covered(G5NR, MERRA2) == MERRA2
+
+    def test_covered_drops_cells_that_are_cut(self) -> None:
+        # one fine row less on either side cuts the half cells off
+        fine = refined(MERRA2.window((200, 6), (300, 6)), G5NR)
+        less = G5NR.window((fine.y.start + 1, fine.y.size - 1), (fine.x.start, fine.x.size - 1))
+        assert covered(less, MERRA2) == MERRA2.window((201, 5), (300, 5))
+
+    def test_no_whole_cell(self) -> None:
+        with pytest.raises(
+            ValueError, match=r"no whole cell of 0.5 in latitude 9.96875 to 10.2188: expected a larger"
+        ):
+            covered(G5NR.window((1600, 4), (0, 100)), MERRA2)
+        with pytest.raises(ValueError, match=r"no whole cell of 0.625 in longitude"):
+            covered(G5NR.window((1600, 40), (5, 10)), MERRA2)
+
+    def test_poles(self) -> None:
+        # the polar cell is a quarter of a degree and reaches from the pole: 4 and a half fine cells
+        assert covered(G5NR.window((0, 5), (0, 5760)), MERRA2).y == MERRA2.y.window(0, 1)
+        assert covered(G5NR.window((2876, 5), (0, 5760)), MERRA2).y == MERRA2.y.window(360, 1)
+        with pytest.raises(ValueError, match="no whole cell"):
+            covered(G5NR.window((0, 4), (0, 5760)), MERRA2)
+        with pytest.raises(ValueError, match="no whole cell"):
+            covered(G5NR.window((1, 5), (0, 5760)), MERRA2)
+
+    def test_a_grid_with_edges_at_the_poles(self) -> None:
+        coarse = Grid(Axis(-89.0, 2.0, 0, 90, "latitude"), Axis(1.0, 2.0, 0, 180, "longitude", 180))
+        fine = Grid(Axis(-89.75, 0.5, 0, 360, "latitude"), Axis(0.25, 0.5, 0, 720, "longitude", 720))
+        assert refined(coarse, fine) == fine
+        assert covered(fine, coarse) == coarse
+        part = coarse.window((88, 2), (177, 5))
+        assert refined(part, fine).shape == (8, 20)
+        assert covered(refined(part, fine), coarse) == part
+
+    def test_projected(self) -> None:
+        coarse = Grid(Axis(500.0, 1000.0, 0, 8), Axis(500.0, 1000.0, 0, 9), "EPSG:32633")
+        fine = Grid(Axis(125.0, 250.0, 0, 32), Axis(125.0, 250.0, 0, 36), "EPSG:32633")
+        assert refined(coarse, fine) == fine
+        assert covered(fine.window((1, 31), (0, 35)), coarse) == coarse.window((1, 7), (0, 8))
+        field = np.arange(32.0 * 36).reshape(32, 36)
+        blocks = field.reshape(8, 4, 9, 4).mean(axis=(1, 3))
+        np.testing.assert_allclose(coarsening(fine, coarse)(field), blocks, rtol=1e-13)

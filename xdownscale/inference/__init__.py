@@ -1,0 +1,1 @@
+"""Drawing: the engine on arrays, the field with labels."""

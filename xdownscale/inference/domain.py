@@ -1,0 +1,233 @@
+"""Whether an input is one that a model was made for.
+
+Three kinds of answer. A refusal: another quantity, other units, another wavelength or sampling, values that are no optical depth.
+A warning: what can be mended or must be known. A finding: outside the region, months or values the model was trained on; the caller
+decides (`domain_check`) whether that stops him. The distance is the Wasserstein distance between the quantiles of input and source,
+
+    d = mean_q |T(Q_input(q)) - T(Q_source(q))|      in standard deviations of the transformed source.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from numpy.typing import NDArray
+
+    from xdownscale.cf import Field
+    from xdownscale.models import Card, Downscaler
+
+__all__ = ["DomainError", "Findings", "check_labels", "check_values", "judge"]
+
+DomainCheck = Literal["raise", "warn", "ignore"]
+FARTHEST = 1.5
+SMALLEST = 3
+_DAY_US = 86_400_000_000
+_FILLS = (1e15, -9999.0, 9.969209968386869e36)
+_GENERIC = re.compile(r"(?i)(aod|aot|tau|od)(_?550(nm)?)?|dust_?(aod|aot)")
+_MERRA = re.compile(r"(?i)(TOT|BC|OC|SU|SS|DU|NI|BR)(EXTTAU|SCATAU|EXTT25|SCAT25|CMASS|SMASS|ANGSTR|FLUX[UV]|CMASS25|SMASS25)")
+_DIMENSIONLESS = ("1", "", "dimensionless", "unitless")
+_NANOMETRES = {"nm": 1.0, "nanometer": 1.0, "um": 1e3, "micrometer": 1e3, "µm": 1e3, "m": 1e9, "meter": 1e9}
+
+
+class DomainError(ValueError):
+    """The input lies outside what the model was trained for."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found outside the model's domain.
+
+    Attributes
+    ----------
+    messages : tuple of str
+        Empty inside the domain.
+    distance : float or None [standard deviations]
+        Of the input's values from the source's; None where the card has no quantiles.
+    """
+
+    messages: tuple[str, ...]
+    distance: float | None
+
+
+def check_labels(field: Field, card: Card) -> None:
+    """Refuse another quantity, other units, another wavelength or sampling; warn where labels are missing.
+
+    Parameters
+    ----------
+    field : Field
+    card : Card
+
+    Raises
+    ------
+    ValueError
+    """
+    da = field.source
+    _check_quantity(da, card)
+    _check_units(da, card)
+    _check_wavelength(da, card)
+    _check_sampling(field, card)
+    if min(field.grid.shape) < SMALLEST:
+        raise ValueError(
+            f"the input is {field.grid.shape[0]} x {field.grid.shape[1]} coarse cells: expected at least {SMALLEST} x {SMALLEST}; "
+            "select a larger box"
+        )
+
+
+def check_values(values: NDArray[np.float64], card: Card) -> NDArray[np.float64]:
+    """Refuse what is no field of the quantity; clip tiny negatives.
+
+    Parameters
+    ----------
+    values : ndarray, shape (time, ny, nx)
+    card : Card
+
+    Returns
+    -------
+    ndarray
+        A copy if anything was clipped.
+
+    Raises
+    ------
+    ValueError
+    """
+    for fill in _FILLS:
+        count = int(np.isclose(values, fill, rtol=1e-6, atol=0).sum())
+        if count:
+            raise ValueError(f"{count} values are {fill:g}, a fill value: mask them, da = da.where(da != {fill:g})")
+    if np.isinf(values).any():
+        raise ValueError(f"{int(np.isinf(values).sum())} values are infinite: mask them, da = da.where(np.isfinite(da))")
+    low, high = card.value_range
+    least, most = (float(f(values)) if np.isfinite(values).any() else 0.0 for f in (np.nanmin, np.nanmax))
+    if least < -1e-3 and low >= 0:
+        raise ValueError(
+            f"the smallest value is {least:g}: {card.variable} is not negative; are these logarithms or anomalies? "
+            "Give the field itself, or mask bad cells, da.where(da >= 0)"
+        )
+    if most > 100 * high:
+        raise ValueError(f"the largest value is {most:g}, the model knows {low:g} to {high:g}: is it in percent? Divide by 100")
+    if most > high:
+        warnings.warn(f"values reach {most:g}: the model was trained on {low:g} to {high:g}", UserWarning, stacklevel=4)
+    if least < 0 <= low:
+        warnings.warn(f"{int((values < 0).sum())} values down to {least:g} are below zero: taken for 0", UserWarning, stacklevel=4)
+        return np.where(values < 0, 0.0, values)
+    return values
+
+
+def judge(field: Field, values: NDArray[np.float64], model: Downscaler, mode: DomainCheck) -> Findings:
+    """Compare region, months and values with the model's; raise, warn or let pass.
+
+    Parameters
+    ----------
+    field : Field
+    values : ndarray, shape (time, ny, nx)
+    model : Downscaler
+    mode : {"raise", "warn", "ignore"}
+
+    Returns
+    -------
+    Findings
+
+    Raises
+    ------
+    DomainError
+        If something was found and `mode` is "raise".
+    """
+    card = model.card
+    messages = [m for m in (_region(field, card), _months(field, card)) if m]
+    distance = _distance(values, model)
+    if distance is not None and distance > FARTHEST:
+        messages.append(
+            f"values differ from the model's source by {distance:.2f} standard deviations (Wasserstein, transformed): "
+            f"expected at most {FARTHEST}"
+        )
+    if messages and mode == "raise":
+        raise DomainError("; ".join(messages) + "; use domain_check='warn' if that is meant")
+    if messages and mode == "warn":
+        warnings.warn("; ".join(messages), UserWarning, stacklevel=4)
+    return Findings(tuple(messages), distance)
+
+
+def _check_quantity(da: xr.DataArray, card: Card) -> None:
+    name, standard = str(da.name or ""), str(da.attrs.get("standard_name", ""))
+    if standard == card.standard_name or (name.upper() == card.variable.upper() and not standard.startswith("atmosphere_")):
+        return
+    other = standard if standard.startswith("atmosphere_") or (standard and " " not in standard) else ""
+    if other or _MERRA.fullmatch(name):
+        raise ValueError(
+            f"the variable is {name!r} (standard_name {standard or 'not given'}): the model {card.name} is for {card.variable} "
+            f"({card.standard_name}); choose that variable, or another model"
+        )
+    if _GENERIC.fullmatch(name) or "units" not in da.attrs:
+        warnings.warn(f"{name!r} has no standard_name: taken for {card.variable} ({card.standard_name})", UserWarning, stacklevel=5)
+
+
+def _check_units(da: xr.DataArray, card: Card) -> None:
+    if "units" not in da.attrs:
+        warnings.warn(f"{da.name!r} has no units: taken for {card.units!r}", UserWarning, stacklevel=5)
+        return
+    units = str(da.attrs["units"]).strip()
+    if units == card.units or (card.units in _DIMENSIONLESS and units.lower() in _DIMENSIONLESS):
+        return
+    raise ValueError(f"units are {units!r}: expected {card.units!r}; convert the values and set da.attrs['units']")
+
+
+def _check_wavelength(da: xr.DataArray, card: Card) -> None:
+    if card.wavelength_nm is None or "radiation_wavelength" not in da.coords or da["radiation_wavelength"].size != 1:
+        return
+    coordinate = da["radiation_wavelength"]
+    scale = _NANOMETRES.get(str(coordinate.attrs.get("units", "nm")), 1.0)
+    found = float(coordinate.values.reshape(-1)[0]) * scale
+    if abs(found - card.wavelength_nm) > 1.0:
+        raise ValueError(f"the wavelength is {found:g} nm: the model is for {card.wavelength_nm:g} nm; convert with an Angstrom exponent")
+
+
+def _check_sampling(field: Field, card: Card) -> None:
+    stamps = np.unique(np.asarray([t for t in field.instants if t is not None], dtype=np.int64))
+    if stamps.size < 2 or card.cadence != "1D":
+        return
+    steps = np.diff(stamps)
+    if steps.min() < 0.98 * _DAY_US:
+        hours = steps.min() / 3.6e9
+        raise ValueError(f"times are {hours:g} hours apart: the model takes daily means; da = da.resample(time='1D').mean()")
+    if steps.min() >= 27 * _DAY_US:
+        raise ValueError(
+            f"times are at least {steps.min() / _DAY_US:.0f} days apart: the model takes daily means, not monthly ones; "
+            "resample will not help, give daily fields"
+        )
+
+
+def _region(field: Field, card: Card) -> str:
+    (south, north), (west, east) = card.region["lat"], card.region["lon"]
+    y, x, dy, dx = field.grid.y.values, field.grid.x.values, field.grid.y.step, field.grid.x.step
+    middle = 0.5 * (west + east)
+    x = middle + (x - middle + 180) % 360 - 180 if field.grid.x.period is not None and east - west < 360 - dx else x
+    if y.min() >= south - dy and y.max() <= north + dy and (east - west >= 360 - dx or (x.min() >= west - dx and x.max() <= east + dx)):
+        return ""
+    return (
+        f"the input lies on {y.min():g} to {y.max():g} N, {x.min():g} to {x.max():g} E: the model {card.name} was trained on "
+        f"{south:g} to {north:g} N, {west:g} to {east:g} E"
+    )
+
+
+def _months(field: Field, card: Card) -> str:
+    stamps = np.asarray([t for t in field.instants if t is not None], dtype="datetime64[us]")
+    found = sorted({int(m) % 12 + 1 for m in stamps.astype("datetime64[M]").astype(int)})
+    outside = [m for m in found if m not in card.months]
+    return f"months {outside} are not the model's {list(card.months)}" if outside and card.months else ""
+
+
+def _distance(values: NDArray[np.float64], model: Downscaler) -> float | None:
+    source = np.asarray(model.card.source_quantiles)
+    known = values[np.isfinite(values)]
+    if not source.size or not known.size:
+        return None
+    found: Any = np.quantile(np.maximum(known, 0.0), np.linspace(0, 1, source.size))
+    apart = np.abs(model.scaling.forward(found) - model.scaling.forward(source))
+    return float(apart.mean() / np.std(model.scaling.forward(source)))

@@ -4,17 +4,17 @@ White noise is drawn by a counter-based generator (Philox) in blocks of 64 x 64 
 
     e[cell] = Philox(key = (seed, member), counter = (0, block, instant, stream))[cell in block]
 
-so that any crop, chunk, worker or retry gives the same bits. Shaped noise is white noise convolved with a compact kernel c,
+so that any crop, chunk, worker or retry gives the same bits. Shaped noise is white noise convolved with a
+compact kernel c,
 
     e = c * w,    |F c|^2 ~ P(k) + floor,    sum c^2 = 1
 
-where P is the isotropic spectrum of training residuals; it needs white noise on a window wider by the kernel's radius, and no
-more. Time enters as an instant: the same in s, ms, us or ns.
+where P is the isotropic spectrum of training residuals; it needs white noise on a window wider by the
+kernel's radius, and no more. Time enters as an instant: the same in s, ms, us or ns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,8 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
 __all__ = ["BLOCK", "Spectrum", "estimate", "instant", "shaped", "white"]
@@ -58,7 +60,7 @@ def instant(time: Any) -> int | None:
     if hasattr(time, "calendar") and hasattr(time, "toordinal"):
         day = time.replace(year=1970, month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
         apart = time - day
-        return (apart.days * 86_400 + apart.seconds) * 1_000_000 + int(apart.microseconds)
+        return int((apart.days * 86_400 + apart.seconds) * 1_000_000 + apart.microseconds)
     stamp = np.datetime64(time)
     if np.isnat(stamp):
         raise ValueError("a time is NaT: drop it, da = da.dropna('time')")
@@ -140,7 +142,13 @@ def shaped(
         Any crop agrees with the whole to 1e-6.
     """
     r = len(kernel) // 2
-    key: dict[str, Any] = {"seed": seed, "member": member, "instant": instant, "stream": stream, "period": period}
+    key: dict[str, Any] = {
+        "seed": seed,
+        "member": member,
+        "instant": instant,
+        "stream": stream,
+        "period": period,
+    }
     wide = white((y[0] - r, y[1] + 2 * r), (x[0] - r, x[1] + 2 * r), **key)
     if r == 0:
         return wide
@@ -166,8 +174,14 @@ class Spectrum:
     radius: int
 
     def __post_init__(self) -> None:
-        if len(self.power) < 2 or not all(np.isfinite(p) and p >= 0 for p in self.power) or not any(self.power):
-            raise ValueError(f"power has {len(self.power)} values: expected at least two, finite, >= 0, not all zero")
+        if (
+            len(self.power) < 2
+            or not all(np.isfinite(p) and p >= 0 for p in self.power)
+            or not any(self.power)
+        ):
+            raise ValueError(
+                f"power has {len(self.power)} values: expected at least two, finite, >= 0, not all zero"
+            )
         if not 0 <= self.floor <= 1 or not 0 <= self.radius <= 512:
             raise ValueError(f"floor {self.floor} and radius {self.radius}: expected 0 to 1, and 0 to 512")
 
@@ -209,9 +223,7 @@ class Spectrum:
         return cls(tuple(float(p) for p in content["power"]), float(content["floor"]), int(content["radius"]))
 
 
-def estimate(
-    residuals: NDArray[Any], *, bins: int = 33, radius: int = 32, floor: float = 1e-3
-) -> Spectrum:
+def estimate(residuals: NDArray[Any], *, bins: int = 33, radius: int = 32, floor: float = 1e-3) -> Spectrum:
     """The isotropic spectrum of fields, by Hann-windowed periodograms averaged over rings.
 
     Parameters

@@ -1,25 +1,29 @@
 """Where patches lie and how their estimates are merged: integers and windows, nothing else.
 
-Patches have one size P and sit at multiples of the spacing S on the absolute lattice of a grid, whatever the domain. Along an axis a
-patch's weight is zero in its halo, rises over its ramp as sin^2 (half a Hann window) and is one inside; on the outer edges of
-the extended domain, where there is no neighbour, it stays one. Weights are divided by their sum, so that
+Patches have one size P and sit at multiples of the spacing S on the absolute lattice of a grid, whatever the
+domain. Along an axis a patch's weight is zero in its halo, rises over its ramp as sin^2 (half a Hann window)
+and is one inside; on the outer edges of the extended domain, where there is no neighbour, it stays one.
+Weights are divided by their sum, so that
 
     sum_k w_k = 1 everywhere,    merge(extract(x)) = x
 
-The extended domain reaches `halo` beyond the domain (to a multiple of 8), unless the axis is cyclic; outer patches are cut to it, so
-that nothing is computed which nobody sees.
+The extended domain reaches `halo` beyond the domain (to a multiple of 8), unless the axis is cyclic; outer
+patches are cut to it, so that nothing is computed which nobody sees.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
 
 __all__ = ["Layout", "Line", "Tiling", "layout", "line"]
 
@@ -43,8 +47,8 @@ class Tiling:
     merge : {"step", "final"}
         Merge estimates inside every step, or finished patches at the end (the paper's way; loses variance).
     batch : int
-        Patches a call of the network, on a GPU or with merge="final"; on a CPU patches go one by one, since a convolution rounds
-        differently for other batch sizes.
+        Patches a call of the network, on a GPU or with merge="final"; on a CPU patches go one by one, since a
+        convolution rounds differently for other batch sizes.
 
     Raises
     ------
@@ -57,7 +61,8 @@ class Tiling:
     >>> Tiling(patch=64, halo=48)
     Traceback (most recent call last):
         ...
-    ValueError: patch is 64 with halos of 48 and a ramp of 16: nothing is left inside; expected a patch of at least 120
+    ValueError: patch is 64 with halos of 48 and a ramp of 16: nothing is left inside; expected a patch of at
+    least 120
     """
 
     patch: int | None = 496
@@ -79,17 +84,23 @@ class Tiling:
         if self.patch is None:
             if self.merge == "final" or self.stride is not None:
                 raise ValueError("patch is None, the whole domain: expected merge='step' and no stride")
-            return
+        else:
+            self._check_spacing(self.patch)
+
+    def _check_spacing(self, patch: int) -> None:
         if self.spacing < 1:
             need = -(-(2 * self.halo + self.ramp + 1) // _MULTIPLE) * _MULTIPLE
             raise ValueError(
-                f"patch is {self.patch} with halos of {self.halo} and a ramp of {self.ramp}: nothing is left inside; "
+                f"patch is {patch} with halos of {self.halo} and a ramp of {self.ramp}: nothing "
+                "is left inside; "
                 f"expected a patch of at least {need}"
             )
-        if self.spacing > self.patch - 2 * self.halo:
-            raise ValueError(f"stride is {self.stride}: expected at most {self.patch - 2 * self.halo}, or cells are missed")
+        if self.spacing > patch - 2 * self.halo:
+            raise ValueError(
+                f"stride is {self.stride}: expected at most {patch - 2 * self.halo}, or cells are missed"
+            )
         step = self.spacing if self.merge == "step" else _MULTIPLE
-        for name, value in (("patch", self.patch), ("stride", step)):
+        for name, value in (("patch", patch), ("stride", step)):
             if value % _MULTIPLE:
                 raise ValueError(f"{name} is {value}: expected a multiple of {_MULTIPLE}")
 
@@ -195,7 +206,8 @@ class Layout:
 
     def inner(self, y: tuple[int, int], x: tuple[int, int]) -> tuple[slice, slice]:
         """A window (start, size) of each axis as slices of the extended domain."""
-        return tuple(slice(s - axis.start, s - axis.start + n) for axis, (s, n) in ((self.y, y), (self.x, x)))  # type: ignore[return-value]
+        first_y, first_x = y[0] - self.y.start, x[0] - self.x.start
+        return slice(first_y, first_y + y[1]), slice(first_x, first_x + x[1])
 
     def _place(self, k: tuple[int, int]) -> tuple[Any, Any]:
         """Slices where the patch is in one piece, index arrays where it wraps."""
@@ -238,7 +250,8 @@ def line(start: int, size: int, period: int | None, tiling: Tiling) -> Line:
     if period is not None and size == period:
         if period % step or patch > period:
             raise ValueError(
-                f"{period} cells round the globe: expected a multiple of the patches' spacing {step} and at least a patch, "
+                f"{period} cells round the globe: expected a multiple of the patches' spacing {step} "
+                "and at least a patch, "
                 f"{patch}; choose another stride"
             )
         return Line(0, period, patch, halo, tiling.ramp, tuple(range(0, period, step)), True)
@@ -254,7 +267,9 @@ def line(start: int, size: int, period: int | None, tiling: Tiling) -> Line:
 
 def _whole(start: int, size: int, period: int | None, tiling: Tiling) -> Line:
     if period is not None and size == period:
-        raise ValueError("the domain goes round the globe and has no edge: give a patch size, such as Tiling(patch=256)")
+        raise ValueError(
+            "the domain goes round the globe and has no edge: give a patch size, such as Tiling(patch=256)"
+        )
     first = (start - tiling.halo) // _MULTIPLE * _MULTIPLE
     patch = -(-(start + size + tiling.halo - first) // _MULTIPLE) * _MULTIPLE
     return Line(first, patch, patch, tiling.halo, tiling.ramp, (first,), False)

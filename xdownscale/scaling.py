@@ -9,13 +9,14 @@ They act on numpy arrays and torch tensors alike. The inverses of Log and Sqrt g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import ArrayLike
 
 __all__ = ["Identity", "Log", "Scaling", "Sqrt", "from_dict"]
@@ -139,7 +140,11 @@ def from_dict(content: Mapping[str, Any]) -> Scaling:
     >>> from_dict({"name": "sqrt", "mean": 0.3, "std": 0.1})
     Sqrt(mean=0.3, std=0.1)
     """
-    kinds: dict[str, type[Log] | type[Sqrt] | type[Identity]] = {"log": Log, "sqrt": Sqrt, "identity": Identity}
+    kinds: dict[str, type[Log | Sqrt | Identity]] = {
+        "log": Log,
+        "sqrt": Sqrt,
+        "identity": Identity,
+    }
     rest = dict(content)
     name = rest.pop("name", None)
     if name not in kinds:
@@ -154,7 +159,10 @@ def _finite(values: ArrayLike) -> Any:
     array = np.asarray(values, dtype=np.float64)
     array = array[np.isfinite(array)]
     if array.size == 0 or float(array.std()) == 0:
-        raise ValueError("the values to fit hold no two different finite numbers: check units, fill values and the variable")
+        raise ValueError(
+            "the values to fit hold no two different finite numbers: check units, fill values and the "
+            "variable"
+        )
     return array
 
 

@@ -144,4 +144,4 @@ class TestDigest:
         for layer in (a, b, c):
             layer.weight.data.copy_(values.view(layer.weight.shape))
         named = nn.ModuleDict({"other": copy.deepcopy(a)})
-        assert len({digest(m) for m in (a, b, c, named, a.double())}) == 5
+        assert len({digest(m) for m in (a, b, c, named, copy.deepcopy(a).double())}) == 5

@@ -1,17 +1,18 @@
 """Which dimension is which: explicit names first, then CF attributes, then unique exact names.
 
-Latitude and longitude (or y and x of a projection) and, if there is one, time. What is left over may be a dimension of size
-one, or an ensemble that is broadcast. Nothing is guessed: where two coordinates fit, or none, the error lists them and gives
-the line that settles it.
+Latitude and longitude (or y and x of a projection) and, if there is one, time. What is left over may be a
+dimension of size one, or an ensemble that is broadcast. Nothing is guessed: where two coordinates fit, or
+none, the error lists them and gives the line that settles it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     import xarray as xr
 
 __all__ = ["Axes", "discover"]
@@ -59,7 +60,8 @@ def discover(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Ax
     Raises
     ------
     ValueError
-        If an axis has no candidate or several, a dimension has no coordinate, or the coordinates are two-dimensional.
+        If an axis has no candidate or several, a dimension has no coordinate, or the coordinates are
+        two-dimensional.
 
     Examples
     --------
@@ -75,12 +77,16 @@ def discover(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Ax
     _refuse_stacked(da)
     lat, lon = (_named(da, axis, given) for axis in ("lat", "lon"))
     if lat == lon:
-        raise ValueError(f"latitude and longitude are both {lat!r}: name them, dims={{'lat': ..., 'lon': ...}}")
+        raise ValueError(
+            f"latitude and longitude are both {lat!r}: name them, dims={{'lat': ..., 'lon': ...}}"
+        )
     time = _named(da, "time", given, required=False)
     return Axes(lat, lon, time, tuple(d for d in da.dims if d not in (lat, lon, time)))
 
 
-def _named(da: xr.DataArray, axis: str, given: Mapping[str, Hashable], *, required: bool = True) -> Hashable | None:
+def _named(
+    da: xr.DataArray, axis: str, given: Mapping[str, Hashable], *, required: bool = True
+) -> Hashable | None:
     if axis in given:
         if given[axis] not in da.dims:
             raise ValueError(f"dims[{axis!r}] is {given[axis]!r}: the array has dimensions {list(da.dims)}")
@@ -115,7 +121,8 @@ def _by_attributes(da: xr.DataArray, axis: str) -> list[Hashable]:
 def _has_coordinate(da: xr.DataArray, name: Hashable, axis: str) -> None:
     if name not in da.coords:
         raise ValueError(
-            f"dimension {name!r} has no coordinate: give it its values, da = da.assign_coords({{{name!r}: ...}})"
+            f"dimension {name!r} has no coordinate: give it its values, da = "
+            f"da.assign_coords({{{name!r}: ...}})"
         )
     if axis != "time" and da[name].ndim != 1:
         raise ValueError(f"coordinate {name!r} has {da[name].ndim} dimensions: expected one")
@@ -134,9 +141,14 @@ def _explained(da: xr.DataArray, axis: str, found: list[Hashable]) -> str:
     curved = [str(n) for n in da.coords if da[n].ndim == 2]
     if not found and curved:
         return (
-            f"no one-dimensional {word}; {curved} are two-dimensional (a curvilinear grid): regrid to 1-D latitude and longitude "
+            f"no one-dimensional {word}; {curved} are two-dimensional (a curvilinear grid): regrid to "
+            "1-D latitude and longitude "
             "first, for example with xesmf or rioxarray's rio.reproject"
         )
-    said = f"several dimensions could be {word}: {found}" if found else f"no dimension is {word}; there are {list(da.dims)}"
+    said = (
+        f"several dimensions could be {word}: {found}"
+        if found
+        else f"no dimension is {word}; there are {list(da.dims)}"
+    )
     pick = found[0] if found else (da.dims[-1] if da.dims else "...")
     return f"{said}: name it, dims={{{axis!r}: {pick!r}}}"

@@ -1,20 +1,21 @@
 """The output: a DataArray on the fine grid, built in one place, in the user's order, convention and names.
 
-Dimensions are (other dimensions of size above one, realization, time, latitude, longitude). Coordinates come from the fine grid, never
-from the array's size; latitude runs as the user's does, longitude in the user's convention. Bounds ride as coordinates, so that
-plain `to_netcdf` keeps them; coordinates get no `_FillValue`; the CRS is a `spatial_ref` as rioxarray reads it. Nothing is taken from
-the input's encoding.
+Dimensions are (other dimensions of size above one, realization, time, latitude, longitude). Coordinates come
+from the fine grid, never from the array's size; latitude runs as the user's does, longitude in the user's
+convention. Bounds ride as coordinates, so that plain `to_netcdf` keeps them; coordinates get no `_FillValue`;
+the CRS is a `spatial_ref` as rioxarray reads it. Nothing is taken from the input's encoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from xdownscale.cf.understand import Field
@@ -26,8 +27,21 @@ CONVENTIONS = "CF-1.11, ACDD-1.3"
 _COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
 _TIME = {"units": "hours since 1970-01-01 00:00:00", "dtype": "float64"}
 _GLOBAL = (
-    "Conventions", "title", "summary", "source", "history", "references", "date_created", "id", "naming_authority", "keywords", "license",
-    "comment", "standard_name_vocabulary", "creator_name", "institution",
+    "Conventions",
+    "title",
+    "summary",
+    "source",
+    "history",
+    "references",
+    "date_created",
+    "id",
+    "naming_authority",
+    "keywords",
+    "license",
+    "comment",
+    "standard_name_vocabulary",
+    "creator_name",
+    "institution",
 )
 
 
@@ -97,8 +111,8 @@ def to_dataset(da: xr.DataArray) -> xr.Dataset:
     Returns
     -------
     Dataset
-        With `lat_bnds`, `lon_bnds` (by the names of the dimensions), and `time_bnds` of whole days where the values are means in
-        time, stamped within their day.
+        With `lat_bnds`, `lon_bnds` (by the names of the dimensions), and `time_bnds` of whole days where the
+        values are means in time, stamped within their day.
     """
     dataset = da.to_dataset()
     dataset.attrs = {k: da.attrs[k] for k in _GLOBAL if k in da.attrs}
@@ -110,7 +124,7 @@ def to_dataset(da: xr.DataArray) -> xr.Dataset:
     if time and "time: mean" in str(da.attrs.get("cell_methods", "")):
         midnight = da[time[0]].values.astype("datetime64[D]").astype("datetime64[ns]")
         _add_bounds(dataset, str(time[0]), np.stack([midnight, midnight + np.timedelta64(1, "D")], axis=1))
-        dataset[f"{time[0]}_bnds"].encoding |= {k: v for k, v in _TIME.items()}
+        dataset[f"{time[0]}_bnds"].encoding |= _TIME
     return dataset
 
 
@@ -126,7 +140,9 @@ def _cell_bounds(coordinate: xr.DataArray) -> NDArray[np.float64]:
     steps = np.diff(values)
     half = 0.5 * float(np.median(steps)) if steps.size else 0.0
     bounds = values[:, None] + np.array([-half, half])
-    return np.clip(bounds, -90.0, 90.0) if coordinate.attrs.get("standard_name") == "latitude" else bounds
+    if coordinate.attrs.get("standard_name") == "latitude":
+        bounds = np.clip(bounds, -90.0, 90.0)
+    return np.asarray(bounds)
 
 
 def _longitudes(field: Field, x: Axis) -> tuple[NDArray[np.int64] | None, NDArray[np.float64]]:
@@ -152,7 +168,10 @@ def _folded(straight: NDArray[np.float64], users: NDArray[np.float64], turn: flo
     if not (np.diff(users) < 0).any():
         return straight
     last = users[: int(np.argmax(np.diff(users) < 0)) + 1].max()
-    return np.where(straight > last + 0.5 * abs(users[1] - users[0]) - 1e-9, straight - turn, straight)
+    folded: NDArray[np.float64] = np.where(
+        straight > last + 0.5 * abs(users[1] - users[0]) - 1e-9, straight - turn, straight
+    )
+    return folded
 
 
 def _axis_attrs(axis: Axis, letter: str) -> dict[str, str]:
@@ -169,9 +188,9 @@ def _kept(name: Any, coordinate: xr.DataArray, field: Field) -> bool:
     if gone & set(coordinate.dims) or name in ("realization", "spatial_ref", "crs"):
         return False
     single = [d for d in coordinate.dims if d in field.axes.others and field.source.sizes[d] == 1]
-    return not [d for d in coordinate.dims if d not in field.source.dims and d not in ("bnds", "nv", "nbnds")] and (
-        not single or coordinate.size == 1
-    )
+    return not [
+        d for d in coordinate.dims if d not in field.source.dims and d not in ("bnds", "nv", "nbnds")
+    ] and (not single or coordinate.size == 1)
 
 
 def _with_coordinates(
@@ -184,9 +203,17 @@ def _with_coordinates(
     scalars = {}
     for name, coordinate in kept.items():
         flat = coordinate.drop_vars([c for c in coordinate.coords if c != name])
-        scalars[name] = flat.variable if set(flat.dims) - {"bnds", "nv", "nbnds"} <= set(out.dims) else flat.variable.squeeze()
+        scalars[name] = (
+            flat.variable
+            if set(flat.dims) - {"bnds", "nv", "nbnds"} <= set(out.dims)
+            else flat.variable.squeeze()
+        )
     numbers = np.asarray(members, dtype=np.int32)
-    realization = ("realization", numbers, {"standard_name": "realization", "long_name": "ensemble member", "units": "1"})
+    realization = (
+        "realization",
+        numbers,
+        {"standard_name": "realization", "long_name": "ensemble member", "units": "1"},
+    )
     out = out.assign_coords({**scalars, **spatial, "realization": realization})
     for name in out.coords:
         out[name].encoding = {}
@@ -211,7 +238,12 @@ def _with_crs(out: xr.DataArray, fine: Grid, lat: str, lon: str) -> xr.DataArray
 
 def _encoded(out: xr.DataArray) -> xr.DataArray:
     chunks = tuple(1 if d not in out.dims[-2:] else out.sizes[d] for d in out.dims)
-    out.encoding = {**_COMPRESSION, "dtype": "float32", "_FillValue": np.float32(np.nan), "chunksizes": chunks}
+    out.encoding = {
+        **_COMPRESSION,
+        "dtype": "float32",
+        "_FillValue": np.float32(np.nan),
+        "chunksizes": chunks,
+    }
     for name in out.coords:
         out[name].encoding["_FillValue"] = None
         if out[name].dtype.kind == "M":

@@ -1,14 +1,13 @@
 """A DataArray placed on a grid: where it lies, which way it runs, which instants it holds.
 
-The view that the engine gets is canonical: (time, latitude ascending, longitude ascending in absolute index), cyclic fields
-beginning at index 0. How the user had it (order, convention, names) is kept, so that the result can be given back that way. The
-input is never changed, and nothing is read here but coordinates.
+The view that the engine gets is canonical: (time, latitude ascending, longitude ascending in absolute index),
+cyclic fields beginning at index 0. How the user had it (order, convention, names) is kept, so that the result
+can be given back that way. The input is never changed, and nothing is read here but coordinates.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from xdownscale.grid import Axis, Grid
 from xdownscale.noise import instant
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -94,22 +95,28 @@ def understand(da: xr.DataArray, grid: Grid, *, dims: Mapping[str, Hashable] | N
     Raises
     ------
     ValueError
-        If the coordinates are not the grid's, or cannot be understood; the message says what was found, what was expected and
-        what to do.
+        If the coordinates are not the grid's, or cannot be understood; the message says what was found, what
+        was expected and what to do.
     TypeError
         If the values are not real numbers.
     """
     _check_values(da)
     axes = discover(da, dims)
     if any(size == 0 for size in da.sizes.values()):
-        raise ValueError(f"the array has a dimension of size 0: {dict(da.sizes)}; select at least one cell and one time")
+        raise ValueError(
+            f"the array has a dimension of size 0: {dict(da.sizes)}; select at least one cell and one time"
+        )
     _check_crs(da, grid)
     _check_levels(da, axes)
     lat = _coordinate(da, axes.lat, "latitude")
     lon = _coordinate(da, axes.lon, "longitude")
     _check_range(lat, lon, grid)
     if _seam(lon, grid):
-        warnings.warn(f"{axes.lon!r} has its first meridian twice: the last column is dropped", UserWarning, stacklevel=3)
+        warnings.warn(
+            f"{axes.lon!r} has its first meridian twice: the last column is dropped",
+            UserWarning,
+            stacklevel=3,
+        )
         da, lon = da.isel({axes.lon: slice(None, -1)}), lon[:-1]
     down = _descends(lat, str(axes.lat)), grid.x.period is None and _descends(lon, str(axes.lon))
     y = _located(grid.y, lat[::-1] if down[0] else lat, str(axes.lat))
@@ -125,7 +132,9 @@ def _check_values(da: xr.DataArray) -> None:
         raise TypeError(f"values are {da.dtype}: expected real numbers; convert them, da.astype('float32')")
     packed = sorted({"scale_factor", "add_offset"} & set(da.attrs))
     if packed:
-        raise ValueError(f"attributes {packed} say that the values are still packed: decode them, xr.decode_cf(dataset)")
+        raise ValueError(
+            f"attributes {packed} say that the values are still packed: decode them, xr.decode_cf(dataset)"
+        )
 
 
 def _coordinate(da: xr.DataArray, name: Hashable, word: str) -> NDArray[np.float64]:
@@ -151,19 +160,32 @@ def _check_range(lat: NDArray[np.float64], lon: NDArray[np.float64], grid: Grid)
     if grid.y.kind != "latitude":
         return
     if np.abs(lat).max() > 90 + 1e-6:
-        hint = "are latitude and longitude swapped? pass dims={'lat': ..., 'lon': ...}" if np.abs(lon).max() <= 90 else "check its units"
+        hint = (
+            "are latitude and longitude swapped? pass dims={'lat': ..., 'lon': ...}"
+            if np.abs(lon).max() <= 90
+            else "check its units"
+        )
         raise ValueError(f"latitude reaches {lat[np.abs(lat).argmax()]:g}: expected -90 to 90; {hint}")
     if np.abs(lon).max() > 360 + 1e-6:
-        raise ValueError(f"longitude reaches {lon[np.abs(lon).argmax()]:g}: expected -360 to 360 degrees; check its units")
+        raise ValueError(
+            f"longitude reaches {lon[np.abs(lon).argmax()]:g}: expected -360 to 360 degrees; check its units"
+        )
     spacing = np.median(np.abs(np.diff(lat))) if lat.size > 1 else np.inf
     if np.isclose(spacing, np.deg2rad(grid.y.step), rtol=1e-2):
-        raise ValueError(f"latitude spacing is {spacing:.5f}, {grid.y.step:g} degrees in radians: convert, np.rad2deg(da.lat)")
+        raise ValueError(
+            f"latitude spacing is {spacing:.5f}, {grid.y.step:g} degrees in radians: convert, "
+            "np.rad2deg(da.lat)"
+        )
 
 
 def _seam(lon: NDArray[np.float64], grid: Grid) -> bool:
     """Whether the last column is the first again, one turn on."""
     period = grid.x.period
-    return period is not None and lon.size == period + 1 and bool(np.isclose(abs(lon[-1] - lon[0]), period * grid.x.step))
+    return (
+        period is not None
+        and lon.size == period + 1
+        and bool(np.isclose(abs(lon[-1] - lon[0]), period * grid.x.step))
+    )
 
 
 def _located(axis: Axis, values: NDArray[np.float64], name: str) -> Axis:
@@ -179,11 +201,17 @@ def _polar(axis: Axis, values: NDArray[np.float64], name: str) -> NDArray[np.flo
     out = values.copy()
     quarter = 90 - 0.25 * axis.step
     for end, neighbour in ((0, 1), (-1, -2)):
-        alone = axis.kind == "latitude" and values.size > 1 and np.isclose(abs(values[end]), quarter, atol=1e-6)
+        alone = (
+            axis.kind == "latitude" and values.size > 1 and np.isclose(abs(values[end]), quarter, atol=1e-6)
+        )
         if alone and np.isclose(abs(values[neighbour]), 90 - axis.step, atol=1e-6):
             out[end] = np.copysign(90.0, values[end])
     if (out != values).any():
-        warnings.warn(f"{name!r} ends at +-{quarter:g}, the middle of the polar cell: taken for the pole", UserWarning, stacklevel=5)
+        warnings.warn(
+            f"{name!r} ends at +-{quarter:g}, the middle of the polar cell: taken for the pole",
+            UserWarning,
+            stacklevel=5,
+        )
     return out
 
 
@@ -217,7 +245,9 @@ def _check_crs(da: xr.DataArray, grid: Grid) -> None:
 
     found = CRS.from_user_input(text) if text is not None else CRS.from_cf(dict(attrs))
     expected = CRS.from_user_input(grid.crs)
-    if found.equals(expected, ignore_axis_order=True) or (expected.is_geographic and _plainly_geographic(found)):
+    if found.equals(expected, ignore_axis_order=True) or (
+        expected.is_geographic and _plainly_geographic(found)
+    ):
         return
     raise ValueError(
         f"the grid mapping {name!r} is {found.name}: expected {expected.name} ({grid.crs}); reproject it, "
@@ -232,10 +262,23 @@ def _plainly_geographic(crs: Any) -> bool:
 
 def _check_levels(da: xr.DataArray, axes: Axes) -> None:
     for name in axes.others:
-        vertical = str(name).lower() in {"lev", "level", "levels", "plev", "height", "depth", "altitude", "pressure", "z"}
+        vertical = str(name).lower() in {
+            "lev",
+            "level",
+            "levels",
+            "plev",
+            "height",
+            "depth",
+            "altitude",
+            "pressure",
+            "z",
+        }
         attrs = da[name].attrs if name in da.coords else {}
         if (vertical or attrs.get("axis") == "Z" or "positive" in attrs) and da.sizes[name] > 1:
-            raise ValueError(f"dimension {name!r} is vertical with {da.sizes[name]} levels: choose one, da.isel({{{name!r}: 0}})")
+            raise ValueError(
+                f"dimension {name!r} is vertical with {da.sizes[name]} levels: choose one, "
+                f"da.isel({{{name!r}: 0}})"
+            )
 
 
 def _check_bounds(da: xr.DataArray, axes: Axes, grid: Grid) -> None:
@@ -248,18 +291,26 @@ def _check_bounds(da: xr.DataArray, axes: Axes, grid: Grid) -> None:
         inner = apart[1:-1] if apart.size > 2 else apart
         if inner.size and inner.max() > 0.01 * axis.step:
             raise ValueError(
-                f"bounds {bounds!r} contradict {name!r}: their middles are up to {inner.max():g} away; correct or drop them, "
+                f"bounds {bounds!r} contradict {name!r}: their middles are up to {inner.max():g} away; "
+                "correct or drop them, "
                 f"da = da.drop_vars({bounds!r})"
             )
 
 
 def _instants(da: xr.DataArray, axes: Axes) -> tuple[int | None, ...]:
-    name = axes.time if axes.time is not None else ("time" if "time" in da.coords and da["time"].ndim == 0 else None)
+    name = (
+        axes.time
+        if axes.time is not None
+        else ("time" if "time" in da.coords and da["time"].ndim == 0 else None)
+    )
     if name is None:
         return (None,)
     values = np.atleast_1d(da[name].values)
     if values.dtype.kind in "fiu":
-        raise ValueError(f"{name!r} holds numbers ({da[name].attrs.get('units', 'no units')}): decode them, xr.decode_cf(dataset, decode_times=True)")
+        raise ValueError(
+            f"{name!r} holds numbers ({da[name].attrs.get('units', 'no units')}): decode them, "
+            "xr.decode_cf(dataset, decode_times=True)"
+        )
     if values.dtype.kind == "M" and np.isnat(values).any():
         raise ValueError(f"{name!r} has NaT: drop them, da = da.dropna({name!r})")
     if values.dtype.kind not in "MO":
@@ -273,6 +324,12 @@ def _warn_of_gaps(instants: tuple[int | None, ...], name: str) -> None:
     stamps = np.sort(np.asarray(instants, dtype=np.int64))
     steps = np.diff(stamps)
     if (steps == 0).any():
-        warnings.warn(f"{name!r} has duplicate times: each is downscaled, with the same noise", UserWarning, stacklevel=5)
+        warnings.warn(
+            f"{name!r} has duplicate times: each is downscaled, with the same noise",
+            UserWarning,
+            stacklevel=5,
+        )
     if steps.size and np.median(steps) == _DAY_US and (steps > _DAY_US).any():
-        warnings.warn(f"{name!r} has gaps: the history of the days behind them is masked", UserWarning, stacklevel=5)
+        warnings.warn(
+            f"{name!r} has gaps: the history of the days behind them is masked", UserWarning, stacklevel=5
+        )

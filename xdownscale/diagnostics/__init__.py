@@ -12,4 +12,15 @@ from xdownscale.diagnostics.scores import (
 )
 from xdownscale.diagnostics.spectrum import band_ratio, power
 
-__all__ = ["band_ratio", "bias", "crps", "mae", "power", "r2", "r2_corr", "rank_histogram", "rmse", "spread_skill"]
+__all__ = [
+    "band_ratio",
+    "bias",
+    "crps",
+    "mae",
+    "power",
+    "r2",
+    "r2_corr",
+    "rank_histogram",
+    "rmse",
+    "spread_skill",
+]

@@ -6,8 +6,8 @@ With members x_1..x_M, truth y and weights w that sum to one over the valid cell
     spread/skill  sqrt( (M + 1)/M * sum w var_i(x_i) / sum w (mean_i x_i - y)^2 )
     R2            1 - SSE / SST,  r2 the squared correlation
 
-The fair CRPS does not reward a small ensemble for being sharp (Ferro 2014, doi:10.1002/qj.2270); the factor of
-spread/skill is Fortin et al.'s (2014, doi:10.1175/JHM-D-14-0008.1), variances averaged before the root.
+The fair CRPS does not reward a small ensemble for being sharp (Ferro 2014, doi:10.1002/qj.2270); the factor
+of spread/skill is Fortin et al.'s (2014, doi:10.1175/JHM-D-14-0008.1), variances averaged before the root.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def rank_histogram(ensemble: NDArray[Any], truth: NDArray[Any], *, seed: int = 0
     ties = (ensemble == truth).sum(axis=0)
     rank = below + np.random.default_rng(seed).integers(0, ties + 1)
     counted = rank[np.isfinite(truth) & np.isfinite(ensemble).all(axis=0)]
-    return np.bincount(counted, minlength=len(ensemble) + 1) / max(1, counted.size)
+    return np.asarray(np.bincount(counted, minlength=len(ensemble) + 1) / max(1, counted.size))
 
 
 def _average(values: NDArray[Any], weights: NDArray[Any] | None) -> float:

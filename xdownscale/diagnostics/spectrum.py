@@ -1,12 +1,13 @@
 """Power by wavenumber along one direction of a grid.
 
-Each row is detrended by its mean, tapered by a Hann window (power restored by its mean square) and transformed;
-|F|^2 is averaged over rows, days and members. Wavenumbers are cycles per cell, 0 to 1/2: a ratio of two spectra on
-one grid needs no more. What it is not: an isotropic or spherical spectrum.
+Each row is detrended by its mean, tapered by a Hann window (power restored by its mean square) and
+transformed; |F|^2 is averaged over rows, days and members. Wavenumbers are cycles per cell, 0 to 1/2: a ratio
+of two spectra on one grid needs no more. What it is not: an isotropic or spherical spectrum.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def power(fields: NDArray[Any], *, axis: int = -1) -> tuple[NDArray[np.float64],
     spectrum = np.fft.rfft((rows - rows.mean(axis=-1, keepdims=True)) * taper)
     p = (np.abs(spectrum) ** 2).reshape(-1, spectrum.shape[-1]).mean(axis=0) / n**2
     p[1 : (n + 1) // 2] *= 2
-    return np.fft.rfftfreq(n)[1:], p[1:]
+    return np.asarray(np.fft.rfftfreq(n)[1:], dtype=np.float64), p[1:]
 
 
 def band_ratio(
@@ -73,7 +74,7 @@ def band_ratio(
     """
     edges = 1.0 / np.asarray(wavelengths, dtype=np.float64)
     out = np.full(len(edges) - 1, np.nan)
-    for i, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for i, (low, high) in enumerate(pairwise(edges)):
         band = (wavenumber > low) & (wavenumber <= high)
         if band.any():
             out[i] = ours[band].sum() / truth[band].sum()

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from xdownscale.diffusion.schedule import Schedule
 
 __all__ = ["estimate", "target"]

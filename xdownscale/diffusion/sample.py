@@ -4,18 +4,21 @@ With e^ = (x_t - alpha x0) / sigma the state at any earlier s follows from an es
 
     x_s = alpha_s x0 + sigma_s e^                                              euler (flow), ddim (ddpm)
     x_m as above at m = (t + s) / 2, then x_s from (x0, e^) at m: midpoint        second order, flow
-    x_s = sigma_s / sigma_t x_t - alpha_s (exp(-h) - 1) D,   h = lambda_s - lambda_t, lambda = log(alpha / sigma)
-        D = x0 + h / (2 h_before) (x0 - x0_before)                             dpmpp: DPM-Solver++ 2M, arXiv 2211.01095
-    q(x_s | x_t, x0), sampled                                                  ddpm: ancestral, Ho et al., arXiv 2006.11239
+    x_s = sigma_s / sigma_t x_t - alpha_s (exp(-h) - 1) D,   h = lambda_s - lambda_t, lambda = log(alpha /
+    sigma)
+        D = x0 + h / (2 h_before) (x0 - x0_before)                             dpmpp: DPM-Solver++ 2M, arXiv
+        2211.01095
+    q(x_s | x_t, x0), sampled                        ddpm: ancestral, Ho et al., arXiv 2006.11239
 
-`denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is handed in.
+`denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is
+handed in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -47,7 +50,7 @@ class Sampler:
     ValueError
     """
 
-    name: Literal["midpoint", "euler", "ddpm", "ddim", "dpmpp"] | str
+    name: str
     evaluations: int
 
     def __post_init__(self) -> None:
@@ -58,14 +61,17 @@ class Sampler:
         if not 1 <= self.evaluations <= 10_000:
             raise ValueError(f"evaluations is {self.evaluations}: expected 1 to 10000")
         if self.name == "midpoint" and self.evaluations % 2:
-            raise ValueError(f"midpoint takes two evaluations a step: found {self.evaluations}, expected an even number")
+            raise ValueError(
+                f"midpoint takes two evaluations a step: found {self.evaluations}, expected an even number"
+            )
 
     def check(self, schedule: Schedule) -> None:
         """Raise ValueError if the sampler is not one of the process's."""
         if _FOR[self.name] != schedule.name:
             fitting = sorted(k for k, v in _FOR.items() if v == schedule.name)
             raise ValueError(
-                f"sampler {self.name!r} is for process {_FOR[self.name]!r}, the model's is {schedule.name!r}: "
+                f"sampler {self.name!r} is for process {_FOR[self.name]!r}, the model's is "
+                f"{schedule.name!r}: "
                 f"expected one of {fitting}"
             )
 
@@ -126,7 +132,11 @@ def sample(
     x = start
     for i in range(steps):
         t, s = float(knots[i]), float(knots[i + 1])
-        x = _ancestral(denoise, x, schedule, t, s, noise, i) if sampler.name == "ddpm" else advance(denoise, x, schedule, t, s)
+        x = (
+            _ancestral(denoise, x, schedule, t, s, noise, i)
+            if sampler.name == "ddpm"
+            else advance(denoise, x, schedule, t, s)
+        )
         if progress is not None:
             progress(i)
     return x
@@ -146,7 +156,8 @@ def _moved(x: Tensor, x0: Tensor, schedule: Schedule, t: float, s: float) -> Ten
     """From t to s along the line through x0 and the noise it implies."""
     (alpha_t, sigma_t), (alpha_s, sigma_s) = _shares(schedule, t), _shares(schedule, s)
     noise = (x - alpha_t * x0) / sigma_t
-    return alpha_s * x0 + sigma_s * noise
+    moved: Tensor = alpha_s * x0 + sigma_s * noise
+    return moved
 
 
 def _direct(denoise: Denoise, x: Tensor, schedule: Schedule, t: float, s: float) -> Tensor:
@@ -161,30 +172,37 @@ def _midpoint(denoise: Denoise, x: Tensor, schedule: Schedule, t: float, s: floa
 
 
 def _ancestral(
-    denoise: Denoise, x: Tensor, schedule: Schedule, t: float, s: float, noise: Callable[[int], Tensor] | None, step: int
+    denoise: Denoise,
+    x: Tensor,
+    schedule: Schedule,
+    t: float,
+    s: float,
+    noise: Callable[[int], Tensor] | None,
+    step: int,
 ) -> Tensor:
     x0 = denoise(x, t)
     (alpha_t, sigma_t), (alpha_s, sigma_s) = _shares(schedule, t), _shares(schedule, s)
     ratio = alpha_t / alpha_s
     lost = sigma_t**2 - ratio**2 * sigma_s**2
     from_x, from_x0 = ratio * sigma_s**2 / sigma_t**2, alpha_s * lost / sigma_t**2
-    centre = from_x * x + from_x0 * x0
+    centre: Tensor = from_x * x + from_x0 * x0
     if s == 0 or noise is None:
         return centre
-    return centre + (lost**0.5 * sigma_s / sigma_t) * noise(step)
+    drawn: Tensor = centre + (lost**0.5 * sigma_s / sigma_t) * noise(step)
+    return drawn
 
 
 def _multistep(
     denoise: Denoise, x: Tensor, schedule: Schedule, knots: Tensor, progress: Callable[[int], object] | None
 ) -> Tensor:
-    """DPM-Solver++ 2M. lambda is infinite at both ends: the first step is DDIM's, the last lands on its estimate."""
+    """DPM-Solver++ 2M; lambda is infinite at both ends: DDIM's first step, and the last lands on x0."""
     before: Tensor | None = None
     h_before = 0.0
     for i, (t, s) in enumerate(zip(knots[:-1].tolist(), knots[1:].tolist(), strict=True)):
         x0 = denoise(x, t)
         (alpha_t, sigma_t), (alpha_s, sigma_s) = _shares(schedule, t), _shares(schedule, s)
         d, h = x0, 0.0
-        if 0 < alpha_t and 0 < sigma_s:
+        if alpha_t > 0 and sigma_s > 0:
             h = float(torch.tensor(alpha_s / sigma_s * sigma_t / alpha_t, dtype=torch.float64).log())
             if before is not None and h_before > 0:
                 d = x0 + h / (2 * h_before) * (x0 - before)

@@ -2,7 +2,7 @@
 
     x_t = alpha(t) r + sigma(t) e,    t from 0 (data) to 1 (noise)
 
-    flow   alpha = 1 - t,             sigma = t               (rectified flow; Liu et al. 2022, arXiv 2209.03003)
+    flow   alpha = 1 - t,             sigma = t               (rectified flow; arXiv 2209.03003)
     ddpm   alpha = cos(pi t / 2),     sigma = sin(pi t / 2)   (squared-cosine variance, zero terminal SNR;
                                                                Nichol & Dhariwal 2021, arXiv 2102.09672;
                                                                Lin et al. 2024, arXiv 2305.08891)
@@ -47,7 +47,7 @@ class Flow:
         return 1 - t
 
     def sigma(self, t: Tensor) -> Tensor:
-        """t."""
+        """T."""
         return t
 
 

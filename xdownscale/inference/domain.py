@@ -1,8 +1,9 @@
 """Whether an input is one that a model was made for.
 
-Three kinds of answer. A refusal: another quantity, other units, another wavelength or sampling, values that are no optical depth.
-A warning: what can be mended or must be known. A finding: outside the region, months or values the model was trained on; the caller
-decides (`domain_check`) whether that stops him. The distance is the Wasserstein distance between the quantiles of input and source,
+Three kinds of answer. A refusal: another quantity, other units, another wavelength or sampling, values that
+are no optical depth. A warning: what can be mended or must be known. A finding: outside the region, months or
+values the model was trained on; the caller decides (`domain_check`) whether that stops him. The distance is
+the Wasserstein distance between the quantiles of input and source,
 
     d = mean_q |T(Q_input(q)) - T(Q_source(q))|      in standard deviations of the transformed source.
 """
@@ -31,7 +32,9 @@ SMALLEST = 3
 _DAY_US = 86_400_000_000
 _FILLS = (1e15, -9999.0, 9.969209968386869e36)
 _GENERIC = re.compile(r"(?i)(aod|aot|tau|od)(_?550(nm)?)?|dust_?(aod|aot)")
-_MERRA = re.compile(r"(?i)(TOT|BC|OC|SU|SS|DU|NI|BR)(EXTTAU|SCATAU|EXTT25|SCAT25|CMASS|SMASS|ANGSTR|FLUX[UV]|CMASS25|SMASS25)")
+_MERRA = re.compile(
+    r"(?i)(TOT|BC|OC|SU|SS|DU|NI|BR)(EXTTAU|SCATAU|EXTT25|SCAT25|CMASS|SMASS|ANGSTR|FLUX[UV]|CMASS25|SMASS25)"
+)
 _DIMENSIONLESS = ("1", "", "dimensionless", "unitless")
 _NANOMETRES = {"nm": 1.0, "nanometer": 1.0, "um": 1e3, "micrometer": 1e3, "µm": 1e3, "m": 1e9, "meter": 1e9}
 
@@ -75,7 +78,8 @@ def check_labels(field: Field, card: Card) -> None:
     _check_sampling(field, card)
     if min(field.grid.shape) < SMALLEST:
         raise ValueError(
-            f"the input is {field.grid.shape[0]} x {field.grid.shape[1]} coarse cells: expected at least {SMALLEST} x {SMALLEST}; "
+            f"the input is {field.grid.shape[0]} x {field.grid.shape[1]} coarse cells: expected at "
+            f"least {SMALLEST} x {SMALLEST}; "
             "select a larger box"
         )
 
@@ -100,22 +104,36 @@ def check_values(values: NDArray[np.float64], card: Card) -> NDArray[np.float64]
     for fill in _FILLS:
         count = int(np.isclose(values, fill, rtol=1e-6, atol=0).sum())
         if count:
-            raise ValueError(f"{count} values are {fill:g}, a fill value: mask them, da = da.where(da != {fill:g})")
+            raise ValueError(
+                f"{count} values are {fill:g}, a fill value: mask them, da = da.where(da != {fill:g})"
+            )
     if np.isinf(values).any():
-        raise ValueError(f"{int(np.isinf(values).sum())} values are infinite: mask them, da = da.where(np.isfinite(da))")
+        raise ValueError(
+            f"{int(np.isinf(values).sum())} values are infinite: mask them, da = da.where(np.isfinite(da))"
+        )
     low, high = card.value_range
     least, most = (float(f(values)) if np.isfinite(values).any() else 0.0 for f in (np.nanmin, np.nanmax))
     if least < -1e-3 and low >= 0:
         raise ValueError(
-            f"the smallest value is {least:g}: {card.variable} is not negative; are these logarithms or anomalies? "
+            f"the smallest value is {least:g}: {card.variable} is not negative; are these logarithms "
+            "or anomalies? "
             "Give the field itself, or mask bad cells, da.where(da >= 0)"
         )
     if most > 100 * high:
-        raise ValueError(f"the largest value is {most:g}, the model knows {low:g} to {high:g}: is it in percent? Divide by 100")
+        raise ValueError(
+            f"the largest value is {most:g}, the model knows {low:g} to {high:g}: is it in percent? "
+            "Divide by 100"
+        )
     if most > high:
-        warnings.warn(f"values reach {most:g}: the model was trained on {low:g} to {high:g}", UserWarning, stacklevel=4)
+        warnings.warn(
+            f"values reach {most:g}: the model was trained on {low:g} to {high:g}", UserWarning, stacklevel=4
+        )
     if least < 0 <= low:
-        warnings.warn(f"{int((values < 0).sum())} values down to {least:g} are below zero: taken for 0", UserWarning, stacklevel=4)
+        warnings.warn(
+            f"{int((values < 0).sum())} values down to {least:g} are below zero: taken for 0",
+            UserWarning,
+            stacklevel=4,
+        )
         return np.where(values < 0, 0.0, values)
     return values
 
@@ -144,7 +162,8 @@ def judge(field: Field, values: NDArray[np.float64], model: Downscaler, mode: Do
     distance = _distance(values, model)
     if distance is not None and distance > FARTHEST:
         messages.append(
-            f"values differ from the model's source by {distance:.2f} standard deviations (Wasserstein, transformed): "
+            f"values differ from the model's source by {distance:.2f} standard deviations "
+            "(Wasserstein, transformed): "
             f"expected at most {FARTHEST}"
         )
     if messages and mode == "raise":
@@ -156,16 +175,23 @@ def judge(field: Field, values: NDArray[np.float64], model: Downscaler, mode: Do
 
 def _check_quantity(da: xr.DataArray, card: Card) -> None:
     name, standard = str(da.name or ""), str(da.attrs.get("standard_name", ""))
-    if standard == card.standard_name or (name.upper() == card.variable.upper() and not standard.startswith("atmosphere_")):
+    if standard == card.standard_name or (
+        name.upper() == card.variable.upper() and not standard.startswith("atmosphere_")
+    ):
         return
     other = standard if standard.startswith("atmosphere_") or (standard and " " not in standard) else ""
     if other or _MERRA.fullmatch(name):
         raise ValueError(
-            f"the variable is {name!r} (standard_name {standard or 'not given'}): the model {card.name} is for {card.variable} "
+            f"the variable is {name!r} (standard_name {standard or 'not given'}): the model "
+            f"{card.name} is for {card.variable} "
             f"({card.standard_name}); choose that variable, or another model"
         )
     if _GENERIC.fullmatch(name) or "units" not in da.attrs:
-        warnings.warn(f"{name!r} has no standard_name: taken for {card.variable} ({card.standard_name})", UserWarning, stacklevel=5)
+        warnings.warn(
+            f"{name!r} has no standard_name: taken for {card.variable} ({card.standard_name})",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _check_units(da: xr.DataArray, card: Card) -> None:
@@ -175,17 +201,26 @@ def _check_units(da: xr.DataArray, card: Card) -> None:
     units = str(da.attrs["units"]).strip()
     if units == card.units or (card.units in _DIMENSIONLESS and units.lower() in _DIMENSIONLESS):
         return
-    raise ValueError(f"units are {units!r}: expected {card.units!r}; convert the values and set da.attrs['units']")
+    raise ValueError(
+        f"units are {units!r}: expected {card.units!r}; convert the values and set da.attrs['units']"
+    )
 
 
 def _check_wavelength(da: xr.DataArray, card: Card) -> None:
-    if card.wavelength_nm is None or "radiation_wavelength" not in da.coords or da["radiation_wavelength"].size != 1:
+    if (
+        card.wavelength_nm is None
+        or "radiation_wavelength" not in da.coords
+        or da["radiation_wavelength"].size != 1
+    ):
         return
     coordinate = da["radiation_wavelength"]
     scale = _NANOMETRES.get(str(coordinate.attrs.get("units", "nm")), 1.0)
     found = float(coordinate.values.reshape(-1)[0]) * scale
     if abs(found - card.wavelength_nm) > 1.0:
-        raise ValueError(f"the wavelength is {found:g} nm: the model is for {card.wavelength_nm:g} nm; convert with an Angstrom exponent")
+        raise ValueError(
+            f"the wavelength is {found:g} nm: the model is for {card.wavelength_nm:g} nm; convert with "
+            "an Angstrom exponent"
+        )
 
 
 def _check_sampling(field: Field, card: Card) -> None:
@@ -195,10 +230,14 @@ def _check_sampling(field: Field, card: Card) -> None:
     steps = np.diff(stamps)
     if steps.min() < 0.98 * _DAY_US:
         hours = steps.min() / 3.6e9
-        raise ValueError(f"times are {hours:g} hours apart: the model takes daily means; da = da.resample(time='1D').mean()")
+        raise ValueError(
+            f"times are {hours:g} hours apart: the model takes daily means; da = "
+            "da.resample(time='1D').mean()"
+        )
     if steps.min() >= 27 * _DAY_US:
         raise ValueError(
-            f"times are at least {steps.min() / _DAY_US:.0f} days apart: the model takes daily means, not monthly ones; "
+            f"times are at least {steps.min() / _DAY_US:.0f} days apart: the model takes daily means, "
+            "not monthly ones; "
             "resample will not help, give daily fields"
         )
 
@@ -207,11 +246,20 @@ def _region(field: Field, card: Card) -> str:
     (south, north), (west, east) = card.region["lat"], card.region["lon"]
     y, x, dy, dx = field.grid.y.values, field.grid.x.values, field.grid.y.step, field.grid.x.step
     middle = 0.5 * (west + east)
-    x = middle + (x - middle + 180) % 360 - 180 if field.grid.x.period is not None and east - west < 360 - dx else x
-    if y.min() >= south - dy and y.max() <= north + dy and (east - west >= 360 - dx or (x.min() >= west - dx and x.max() <= east + dx)):
+    x = (
+        middle + (x - middle + 180) % 360 - 180
+        if field.grid.x.period is not None and east - west < 360 - dx
+        else x
+    )
+    if (
+        y.min() >= south - dy
+        and y.max() <= north + dy
+        and (east - west >= 360 - dx or (x.min() >= west - dx and x.max() <= east + dx))
+    ):
         return ""
     return (
-        f"the input lies on {y.min():g} to {y.max():g} N, {x.min():g} to {x.max():g} E: the model {card.name} was trained on "
+        f"the input lies on {y.min():g} to {y.max():g} N, {x.min():g} to {x.max():g} E: the model "
+        f"{card.name} was trained on "
         f"{south:g} to {north:g} N, {west:g} to {east:g} E"
     )
 

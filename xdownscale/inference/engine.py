@@ -7,13 +7,12 @@ whole field, and inside every step the patches' estimates of x0 are merged with 
 `merge="final"` each patch is sampled to the end with its own noise and the finished patches are averaged: the
 paper's way, kept as the reference.
 
-Patches are accumulated in a fixed order, one by one on a CPU, so that bits depend neither on batches nor on threads. Nothing here
-knows labels.
+Patches are accumulated in a fixed order, one by one on a CPU, so that bits depend neither on batches nor on
+threads. Nothing here knows labels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -32,8 +31,11 @@ from xdownscale.noise import shaped
 from xdownscale.patches import Layout, Tiling, layout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import NDArray
 
+    from xdownscale.grid import Separable
     from xdownscale.models.downscaler import Downscaler
 
 __all__ = ["Draw", "Options", "draw", "history", "lay"]
@@ -146,8 +148,8 @@ def lay(model: Downscaler, grid: Grid, tiling: Tiling) -> Layout:
     Layout
     """
     fine = refined(grid, model.fine)
-    axes = ((a.start, a.size, a.period if a.cyclic else None) for a in (fine.y, fine.x))
-    return layout(*axes, tiling)
+    y, x = ((a.start, a.size, a.period if a.cyclic else None) for a in (fine.y, fine.x))
+    return layout(y, x, tiling)
 
 
 def history(instants: Sequence[int | None], day: int, length: int, step: int = DAY_US) -> list[int | None]:
@@ -205,6 +207,11 @@ class _Domain:
         return coarsening(self.fine, self.grid), upsampling(self.grid, self.fine, "linear")
 
     @cached_property
+    def base(self) -> Separable:
+        method: Any = self.model.card.upsampling
+        return upsampling(self.grid, self.fine, method)
+
+    @cached_property
     def weights(self) -> dict[tuple[int, int], Tensor]:
         return {k: torch.from_numpy(self.layout.weight(k)) for k in self.layout}
 
@@ -240,9 +247,7 @@ class _Day:
     instant: int | None
 
     @classmethod
-    def of(
-        cls, domain: _Domain, coarse: NDArray[Any], instants: Sequence[int | None], day: int
-    ) -> _Day:
+    def of(cls, domain: _Domain, coarse: NDArray[Any], instants: Sequence[int | None], day: int) -> _Day:
         model = domain.model
         valid = np.isfinite(coarse[day])
         past = history(instants, day, model.history)
@@ -267,9 +272,11 @@ class _Day:
     def finish(self, r: Tensor, conserving: bool) -> tuple[NDArray[np.float32], float]:
         """Residual to field: back through T, conservation, gaps."""
         domain, model = self.domain, self.domain.model
-        inner = domain.layout.inner((domain.fine.y.start, domain.fine.y.size), (domain.fine.x.start, domain.fine.x.size))
+        inner = domain.layout.inner(
+            (domain.fine.y.start, domain.fine.y.size), (domain.fine.x.start, domain.fine.x.size)
+        )
         residual = r.double().cpu().numpy()[inner]
-        base = upsampling(domain.grid, domain.fine, model.card.upsampling)(self.z)  # type: ignore[arg-type]
+        base = domain.base(self.z)
         field = np.maximum(model.scaling.inverse(base + model.card.residual_scale * residual), 0.0)
         coarse = np.where(self.valid, np.maximum(self.coarse, 0.0), np.nan)
         result = _conserve(field, coarse, *domain.operators, passes=200 if conserving else 0)
@@ -303,7 +310,8 @@ def _merged(day: _Day, options: Options) -> Callable[[Tensor, float], Tensor]:
     levels = day.context(domain.extended)
     groups = list(domain.groups(options.tiling.batch if options.device != "cpu" else 1))
     told = [
-        (_joined([domain.layout.extract(condition, k) for k in group]), _cut(levels, domain, group)) for group in groups
+        (_joined([domain.layout.extract(condition, k) for k in group]), _cut(levels, domain, group))
+        for group in groups
     ]
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
@@ -328,7 +336,14 @@ def _finished_patches(day: _Day, options: Options, member: int, instant: int | N
         noise = partial(_patch_noise, model, windows, first, options, member, instant)
         denoise = _patch_denoiser(day, windows, options.device)
         steps = partial(_next, noise)
-        x0 = sample(denoise, factor * noise(0), model.schedule, options.sampler, times=_times(day, options), noise=steps)
+        x0 = sample(
+            denoise,
+            factor * noise(0),
+            model.schedule,
+            options.sampler,
+            times=_times(day, options),
+            noise=steps,
+        )
         for n, k in enumerate(group):
             domain.layout.accumulate(total, k, x0[n : n + 1], domain.weights[k].to(total))
     return total[0, 0]
@@ -345,7 +360,9 @@ def _patch_noise(
 ) -> Tensor:
     """Each patch's own noise: streams numbered by patch and step."""
     draws = [
-        _noise(model, w, _PATCH_STREAM * (first + i) + step, seed=options.seed, member=member, instant=instant)
+        _noise(
+            model, w, _PATCH_STREAM * (first + i) + step, seed=options.seed, member=member, instant=instant
+        )
         for i, w in enumerate(windows)
     ]
     return torch.cat(draws).to(options.device)
@@ -353,7 +370,11 @@ def _patch_noise(
 
 def _patch_denoiser(day: _Day, windows: Sequence[Grid], device: str) -> Callable[[Tensor, float], Tensor]:
     model = day.domain.model
-    c = torch.stack([day.condition(w) for w in windows]).to(device).contiguous(memory_format=torch.channels_last)
+    c = (
+        torch.stack([day.condition(w) for w in windows])
+        .to(device)
+        .contiguous(memory_format=torch.channels_last)
+    )
     contexts = [h for w in windows if (h := day.context(w)) is not None]
     h = [torch.cat(level) for level in zip(*contexts, strict=True)] or None
 
@@ -370,7 +391,9 @@ def _estimate(model: Downscaler, x_t: Tensor, t: float, c: Tensor, h: list[Tenso
     return estimate(model.schedule, x_t, prediction, level)
 
 
-def _noise(model: Downscaler, window: Grid, stream: int, *, seed: int, member: int, instant: int | None) -> Tensor:
+def _noise(
+    model: Downscaler, window: Grid, stream: int, *, seed: int, member: int, instant: int | None
+) -> Tensor:
     spans = (window.y.start, window.y.size), (window.x.start, window.x.size)
     field = shaped(
         model.kernel, *spans, seed=seed, member=member, instant=instant, stream=stream, period=window.x.period
@@ -392,7 +415,9 @@ def _times(day: _Day, options: Options) -> Tensor | None:
     return None if fitted is None else torch.tensor(fitted)
 
 
-def _cut(levels: list[Tensor] | None, domain: _Domain, group: Sequence[tuple[int, int]]) -> list[Tensor] | None:
+def _cut(
+    levels: list[Tensor] | None, domain: _Domain, group: Sequence[tuple[int, int]]
+) -> list[Tensor] | None:
     """The patches' windows of the level maps; patches lie on multiples of the strides."""
     if levels is None:
         return None

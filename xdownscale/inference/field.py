@@ -1,7 +1,7 @@
 """From a labelled coarse field to a labelled fine one: `predict`, and `explain`, which says what it would do.
 
-Everything is checked before anything is computed. The coarse input is read into memory, days times a few hundred kB; the result
-is in memory too, and `explain` says how large it is.
+Everything is checked before anything is computed. The coarse input is read into memory, days times a few
+hundred kB; the result is in memory too, and `explain` says how large it is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import os
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product as _product
@@ -25,13 +24,16 @@ from xdownscale.grid import Grid, refined
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
 from xdownscale.inference.engine import Options, draw, history, lay
 from xdownscale.inference.plan import Plan
-from xdownscale.models import Downscaler
 from xdownscale.patches import Tiling
 from xdownscale.registry import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
+
+    from xdownscale.models import Downscaler
 
 __all__ = ["Plan", "explain", "predict"]
 
@@ -56,8 +58,9 @@ def predict(
     Parameters
     ----------
     da : DataArray [the model's units]
-        Daily fields on the model's coarse grid: any order of dimensions, either latitude order, any longitude convention, any
-        crop. Earlier days in it are the history of later ones. A Dataset with one variable is taken for that variable.
+        Daily fields on the model's coarse grid: any order of dimensions, either latitude order, any longitude
+        convention, any crop. Earlier days in it are the history of later ones. A Dataset with one variable is
+        taken for that variable.
     model : Downscaler, str or path-like
         A model, a name of `list_models`, or the path of a checkpoint.
     members : int, >= 1
@@ -95,8 +98,8 @@ def predict(
 
     References
     ----------
-    Xiang et al., Spatiotemporal Satellite Image Downscaling with Transfer Encoders and Autoregressive Generative Models,
-    arXiv 2512.05139.
+    Xiang et al., Spatiotemporal Satellite Image Downscaling with Transfer Encoders and Autoregressive
+    Generative Models, arXiv 2512.05139.
     """
     job = _prepare(da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device)
     field, options, values = job.field, job.options, job.values
@@ -111,7 +114,13 @@ def predict(
     attrs = _attributes(job, float(np.nanmax(before, initial=0.0)) if np.isfinite(before).any() else None)
     card = job.model.card
     return build(
-        out, field, fine, name=card.variable, members=options.members, attrs=attrs, wavelength_nm=card.wavelength_nm
+        out,
+        field,
+        fine,
+        name=card.variable,
+        members=options.members,
+        attrs=attrs,
+        wavelength_nm=card.wavelength_nm,
     )
 
 
@@ -135,7 +144,8 @@ def explain(
     Parameters
     ----------
     da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device, progress
-        As `predict`. What lies outside the model's domain is listed, not raised, whatever `domain_check` says.
+        As `predict`. What lies outside the model's domain is listed, not raised, whatever `domain_check`
+        says.
 
     Returns
     -------
@@ -217,10 +227,15 @@ def _one_variable(da: xr.DataArray | xr.Dataset) -> xr.DataArray:
     if isinstance(da, xr.DataArray):
         return da
     if isinstance(da, xr.Dataset):
-        names = [n for n, v in da.data_vars.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))]
+        names = [
+            n for n, v in da.data_vars.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))
+        ]
         if len(names) == 1:
             return da[names[0]]
-        raise ValueError(f"the Dataset has the variables {names}: choose one, dataset[{str(names[0] if names else '...')!r}]")
+        raise ValueError(
+            f"the Dataset has the variables {names}: choose one, "
+            f"dataset[{str(names[0] if names else '...')!r}]"
+        )
     raise TypeError(f"the input is a {type(da).__name__}: expected an xarray DataArray")
 
 
@@ -269,7 +284,9 @@ def _device(device: str) -> str:
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device is {device!r}: expected 'auto', 'cpu' or 'cuda'") from error
     if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}, and torch finds no CUDA device here: expected 'auto' or 'cpu'")
+        raise ValueError(
+            f"device is {device!r}, and torch finds no CUDA device here: expected 'auto' or 'cpu'"
+        )
     return device
 
 
@@ -290,10 +307,11 @@ def _attributes(job: _Job, before: float | None) -> dict[str, Any]:
         "standard_name": card.standard_name,
         "long_name": card.long_name,
         "units": card.units,
-        "cell_methods": _methods(methods, job.field),
+        "cell_methods": _methods(methods),
         "Conventions": "CF-1.11, ACDD-1.3",
         "title": f"{card.variable} downscaled by {card.name}",
-        "summary": f"Conditional {'mean' if options.product == 'mean' else 'draws'} of {card.long_name} at fine resolution, given a coarse field.",
+        "summary": f"Conditional {'mean' if options.product == 'mean' else 'draws'} of "
+        f"{card.long_name} at fine resolution, given a coarse field.",
         "source": source,
         "references": "arXiv:2512.05139",
         "comment": f"Model trained on {trained}. " + " ".join(card.limitations),
@@ -316,7 +334,7 @@ def _attributes(job: _Job, before: float | None) -> dict[str, Any]:
     return {k: v for k, v in attrs.items() if v != ""}
 
 
-def _methods(methods: str, field: Field) -> str:
+def _methods(methods: str) -> str:
     """The user's cell methods, and that fine values are means over their cells."""
     if not methods:
         return "area: mean"
@@ -326,7 +344,10 @@ def _methods(methods: str, field: Field) -> str:
 def _described(job: _Job) -> str:
     data = np.ascontiguousarray(job.values)
     digest = hashlib.sha256(data.tobytes()).hexdigest()[:16]
-    return f"{job.field.source.name or 'unnamed'}, {job.field.days} times, {job.field.grid.shape[0]} x {job.field.grid.shape[1]} cells, sha256 {digest}"
+    return (
+        f"{job.field.source.name or 'unnamed'}, {job.field.days} times, {job.field.grid.shape[0]} x "
+        f"{job.field.grid.shape[1]} cells, sha256 {digest}"
+    )
 
 
 def _now() -> str:

@@ -79,7 +79,10 @@ class Plan:
     @property
     def working_bytes(self) -> int:
         """Bound on what one day needs beside the result."""
-        return _PER_CELL * (self.extended[0] * self.extended[1] + self.patch[0] * self.patch[1]) + 4 * self.weights
+        return (
+            _PER_CELL * (self.extended[0] * self.extended[1] + self.patch[0] * self.patch[1])
+            + 4 * self.weights
+        )
 
     def rows(self) -> list[tuple[str, str]]:
         """Labels and values, as they are shown."""
@@ -89,8 +92,15 @@ class Plan:
             ("input", _window(self.coarse)),
             ("output", _window(self.fine)),
             ("fields", f"{self.days} times x {self.members} members, product {self.product!r}"),
-            ("patches", f"{self.patches} of {self.patch[0]} x {self.patch[1]} on {self.extended[0]} x {self.extended[1]} cells"),
-            ("evaluations", f"{self.evaluations} a field ({self.sampler.name}), {self.evaluations_per_cell:.1f} a cell"),
+            (
+                "patches",
+                f"{self.patches} of {self.patch[0]} x {self.patch[1]} on {self.extended[0]} x "
+                f"{self.extended[1]} cells",
+            ),
+            (
+                "evaluations",
+                f"{self.evaluations} a field ({self.sampler.name}), {self.evaluations_per_cell:.1f} a cell",
+            ),
             ("history", f"{length} days, {missing} of {length * self.days} masked"),
             ("memory", f"result {_size(self.output_bytes)}, work at most {_size(self.working_bytes)}"),
             ("device", self.device),
@@ -106,7 +116,8 @@ class Plan:
 
     def _repr_html_(self) -> str:
         cells = "".join(
-            f'<tr><th style="text-align:left">{html.escape(label)}</th><td style="text-align:left">{html.escape(value)}</td></tr>'
+            f'<tr><th style="text-align:left">{html.escape(label)}</th><td '
+            f'style="text-align:left">{html.escape(value)}</td></tr>'
             for label, value in self.rows()
         )
         return f"<table>{cells}</table>"
@@ -114,7 +125,10 @@ class Plan:
 
 def _window(grid: Grid) -> str:
     y, x = grid.y.values, grid.x.values
-    return f"{grid.shape[0]} x {grid.shape[1]} cells of {grid.y.step:g} x {grid.x.step:g}, {y[0]:g} to {y[-1]:g}, {x[0]:g} to {x[-1]:g}"
+    return (
+        f"{grid.shape[0]} x {grid.shape[1]} cells of {grid.y.step:g} x {grid.x.step:g}, {y[0]:g} to "
+        f"{y[-1]:g}, {x[0]:g} to {x[-1]:g}"
+    )
 
 
 def _size(count: int) -> str:

@@ -13,7 +13,6 @@ call these functions and no others.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,8 @@ from torch import Tensor
 from xdownscale.grid import Axis, Grid, interpolation_matrix
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from xdownscale.nn.denoiser import Denoiser
@@ -221,7 +222,10 @@ def crops(
     """
     near = [_nearby(coarse, window) for _, window in windows]
     cuts = [_place(coarse, grid) for grid in near]
-    stacks = [torch.stack([f[w[0]][(slice(None), *c)] for w, c in zip(windows, cuts, strict=True)]) for f in features]
+    stacks = [
+        torch.stack([f[w[0]][(slice(None), *c)] for w, c in zip(windows, cuts, strict=True)])
+        for f in features
+    ]
     out = []
     for level, stride in zip(denoiser.project(stacks), denoiser.strides, strict=True):
         targets = [_strided(window, stride) for _, window in windows]
@@ -274,7 +278,7 @@ def _inside(source: Axis, target: Axis) -> NDArray[np.bool_]:
         turn = source.period * source.step
         values = low + np.mod(values - low + 1e-9 * turn, turn) - 1e-9 * turn
     slack = 1e-6 * target.step
-    return (values >= low - slack) & (values <= high + slack)
+    return np.asarray((values >= low - slack) & (values <= high + slack))
 
 
 def _strided(window: Grid, stride: int) -> Grid:
@@ -299,4 +303,3 @@ def _year_fraction(instant: int | None, months: Sequence[int]) -> float:
         return float(instant / _YEAR_US % 1.0)
     angles = 2 * np.pi * (np.asarray(months or [7], dtype=float) - 0.5) / 12
     return float(np.arctan2(np.sin(angles).mean(), np.cos(angles).mean()) / (2 * np.pi) % 1.0)
-

@@ -171,7 +171,8 @@ class Downscaler:
         found = None if self.encoder is None else digest(self.encoder)
         if self.card.encoder_digest and found != self.card.encoder_digest:
             raise ValueError(
-                f"the encoder's digest is {found}, the card says {self.card.encoder_digest}: the frozen encoder "
+                f"the encoder's digest is {found}, the card says {self.card.encoder_digest}: the "
+                "frozen encoder "
                 "is not the one the model was trained with; load the checkpoint it came in"
             )
 

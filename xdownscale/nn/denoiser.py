@@ -2,13 +2,13 @@
 
     prediction = UNet([x_t, condition], embedding(level), context)
 
-The features of the coarse history are projected to each level's channels by 1 x 1 convolutions on the coarse grid (`project`),
-brought to the level's own cells by the caller, and added there.
+The features of the coarse history are projected to each level's channels by 1 x 1 convolutions on the coarse
+grid (`project`), brought to the level's own cells by the caller, and added there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch.nn.functional import interpolate
 
 from xdownscale.nn.layers import NoiseEmbedding
 from xdownscale.nn.unet import UNet
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Denoiser"]
 
@@ -77,7 +80,8 @@ class Denoiser(nn.Module):
         """
         size = features[0].shape[-2:]
         native = [
-            f if f.shape[-2:] == size else interpolate(f, size=size, mode="bilinear", align_corners=False) for f in features
+            f if f.shape[-2:] == size else interpolate(f, size=size, mode="bilinear", align_corners=False)
+            for f in features
         ]
         stack = torch.cat(native, dim=1)
         return [projection(stack) for projection in self.projections]
@@ -100,7 +104,9 @@ class Denoiser(nn.Module):
         Tensor, shape (B, 1, H, W)
         """
         if x_t.shape[-2] % self.multiple or x_t.shape[-1] % self.multiple:
-            raise ValueError(f"the field is {tuple(x_t.shape[-2:])} cells: expected multiples of {self.multiple}")
+            raise ValueError(
+                f"the field is {tuple(x_t.shape[-2:])} cells: expected multiples of {self.multiple}"
+            )
         out: Tensor = self.unet(torch.cat([x_t, condition], dim=1), self.embed(level), context)
         return out
 

@@ -4,21 +4,24 @@ Stage 1 trains it to give the next day from the last L, as an increment on today
 
     y_{d+1} ~ y_d + net([y m, m]_{d-L+1..d}),     m: which days and cells are known
 
-and stage 2 keeps the `Encoder` alone: features at strides 1, 2 and 4 of the coarse grid. Masked values enter as zeros, with
-their masks, and cannot be seen.
+and stage 2 keeps the `Encoder` alone: features at strides 1, 2 and 4 of the coarse grid. Masked values enter
+as zeros, with their masks, and cannot be seen.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from xdownscale.nn.layers import ResBlock, zeroed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Encoder", "TemporalUNet", "digest"]
 
@@ -66,7 +69,7 @@ class Encoder(nn.Module):
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 2, stride=2) for a, b in pairwise(channels))
 
     def forward(self, history: Tensor, mask: Tensor) -> list[Tensor]:
-        """Features, shapes (B, C_i, H / 2^i, W / 2^i), of (B, L, H, W) histories; H, W multiples of the last stride."""
+        """Features, shapes (B, C_i, H / 2^i, W / 2^i); H, W multiples of the last stride."""
         known = torch.where(mask > 0, history, torch.zeros_like(history))
         x = self.stem(torch.cat([known, mask], dim=1).contiguous(memory_format=torch.channels_last))
         features = []
@@ -98,7 +101,9 @@ class TemporalUNet(nn.Module):
         """The next day, shape (B, 1, H, W); a fresh network says that it is like today."""
         *skips, x = self.encoder(history, mask)
         for i in reversed(range(len(skips))):
-            x = self.blocks[i](skips[i] + interpolate(self.ups[i](x), size=skips[i].shape[-2:], mode="nearest"))
+            x = self.blocks[i](
+                skips[i] + interpolate(self.ups[i](x), size=skips[i].shape[-2:], mode="nearest")
+            )
         today = torch.where(mask[:, -1:] > 0, history[:, -1:], torch.zeros_like(history[:, -1:]))
         out: Tensor = today + self.head(x)
         return out

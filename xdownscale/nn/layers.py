@@ -1,10 +1,11 @@
 """Layers of both networks: convolutional, with channel-wise statistics only.
 
     RMSNorm:   x_c / sqrt(mean_c x_c^2 + eps) * g_c            at every cell for itself
-    ResBlock:  x + conv(silu(film(norm(conv(silu(norm(x)))))))  film: h (1 + s) + b, (s, b) linear in the embedding
+    ResBlock:  x + conv(silu(film(norm(conv(silu(norm(x)))))))  film: h (1 + s) + b, (s, b) linear in the
+    embedding
 
-No statistic is taken over space, so that an output depends on its neighbourhood and not on the field's size. The last
-convolution of a block and the FiLM layer begin at zero: a fresh network is the identity in depth.
+No statistic is taken over space, so that an output depends on its neighbourhood and not on the field's size.
+The last convolution of a block and the FiLM layer begin at zero: a fresh network is the identity in depth.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class ResBlock(nn.Module):
         if self.film is not None and embedding is not None:
             scale, shift = self.film(embedding)[:, :, None, None].to(h.dtype).chunk(2, dim=1)
             h = torch.addcmul(shift, h, 1 + scale)
-        return x + self.conv2(silu(h))
+        out: Tensor = x + self.conv2(silu(h))
+        return out
 
 
 class NoiseEmbedding(nn.Module):

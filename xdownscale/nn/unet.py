@@ -1,20 +1,23 @@
 """The denoiser's trunk: a convolutional U-Net behind a pixel-unshuffle stem.
 
-A field of H x W cells becomes H/2 x W/2 with four times the channels; levels lie at strides 2, 4, 8, ... of the field, with
-`blocks` residual blocks on the way down and as many on the way up. A context map may be added at each level. Everything is
-local, so that the receptive field is finite and the same at every cell.
+A field of H x W cells becomes H/2 x W/2 with four times the channels; levels lie at strides 2, 4, 8, ... of
+the field, with `blocks` residual blocks on the way down and as many on the way up. A context map may be added
+at each level. Everything is local, so that the receptive field is finite and the same at every cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, silu
 
 from xdownscale.nn.layers import ResBlock, RMSNorm, zeroed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["UNet"]
 

@@ -1,15 +1,14 @@
 """Fit the inflation of the starting noise on held-out days, so that spread equals skill.
 
-Too few evaluations and a network that has not learned everything both make the draws too alike. The starting noise
-is multiplied by a factor f, fitted for each number of evaluations: spread/skill rises nearly in proportion to f, so
-that a few secant steps on its logarithm suffice. Draws are made on crops of the held-out days, without tiles; a
-border as wide as the network's reach is left out of the score.
+Too few evaluations and a network that has not learned everything both make the draws too alike. The starting
+noise is multiplied by a factor f, fitted for each number of evaluations: spread/skill rises nearly in
+proportion to f, so that a few secant steps on its logarithm suffice. Draws are made on crops of the held-out
+days, without tiles; a border as wide as the network's reach is left out of the score.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,8 @@ from xdownscale.training.objective import coloured
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
 
     from xdownscale.models import Downscaler
@@ -74,10 +75,14 @@ def calibrate(
         If the crop is not wider than twice the border that is left out.
     """
     if crop <= 2 * _BORDER:
-        raise ValueError(f"crop is {crop}: expected more than {2 * _BORDER}, since {_BORDER} cells a side are left out")
+        raise ValueError(
+            f"crop is {crop}: expected more than {2 * _BORDER}, since {_BORDER} cells a side are left out"
+        )
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
-    config = TrainConfig(batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed)
+    config = TrainConfig(
+        batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed
+    )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
     fitted: dict[str, float] = {}
     for number in evaluations:
@@ -95,7 +100,9 @@ def _next(factors: list[float], ratios: list[float]) -> float:
     """Secant on log ratio against log factor; at first, in proportion."""
     slope = 1.0
     if len(factors) > 1 and factors[-1] != factors[-2]:
-        slope = (math.log(ratios[-1]) - math.log(ratios[-2])) / (math.log(factors[-1]) - math.log(factors[-2]))
+        slope = (math.log(ratios[-1]) - math.log(ratios[-2])) / (
+            math.log(factors[-1]) - math.log(factors[-2])
+        )
     step = -math.log(ratios[-1]) / min(max(slope, 0.3), 3.0)
     return factors[-1] * math.exp(min(max(step, -0.4), 0.4))
 
@@ -141,9 +148,9 @@ def _draws(
         def noise(_: int) -> Tensor:
             return coloured(model.kernel, shape, rng)
 
-        return torch.stack([
-            sample(denoise, factor * noise(0), model.schedule, sampler, noise=noise) for _ in range(members)
-        ])
+        return torch.stack(
+            [sample(denoise, factor * noise(0), model.schedule, sampler, noise=noise) for _ in range(members)]
+        )
 
 
 def _context(model: Downscaler, batch: Batch, grid: Grid) -> list[Tensor] | None:

@@ -1,15 +1,14 @@
 """Stage 2: the denoiser learns the fine residual, told by the frozen encoder what the coarse days were.
 
-Scale and spectrum of r = (T(x) - U T(y)) / scale are measured on training days; then, for t drawn on (0, 1] and
-e shaped like r, the network learns p from x_t = alpha r + sigma e. The encoder's weights take no gradient, and
-their digest before and after is compared: a training that changed them ends in an error, not in a checkpoint.
+Scale and spectrum of r = (T(x) - U T(y)) / scale are measured on training days; then, for t drawn on (0, 1]
+and e shaped like r, the network learns p from x_t = alpha r + sigma e. The encoder's weights take no
+gradient, and their digest before and after is compared: a training that changed them ends in an error, not in
+a checkpoint.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +29,9 @@ from xdownscale.training.objective import coloured, levels, roughness, weighted_
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -59,8 +61,8 @@ def train(
     Parameters
     ----------
     coarse, fine : DataArray, dims (time, lat, lon) in any order
-        Daily fields of one quantity; the coarse record may reach further back (history). Gaps in the fine truth
-        are masked. The last tenth of the common days is held out, behind a gap of ten days.
+        Daily fields of one quantity; the coarse record may reach further back (history). Gaps in the fine
+        truth are masked. The last tenth of the common days is held out, behind a gap of ten days.
     pretrained : Pretrained
         From `pretrain`; its encoder is frozen, its transform is used.
     config : TrainConfig, optional
@@ -95,10 +97,18 @@ def train(
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stage = _Stage(model, learn, held, config, device)
     key = json.dumps([config.to_dict(), before, learn.days[0], learn.days[-1], model.card.residual_scale])
-    run = Run(config.steps, config.learning_rate, config.ema, config.precision, device,
-              None if folder is None else Path(folder), key)
+    run = Run(
+        config.steps,
+        config.learning_rate,
+        config.ema,
+        config.precision,
+        device,
+        None if folder is None else Path(folder),
+        key,
+    )
     fit(model.denoiser, stage.loss, run, validate=stage.validate, report=report)
-    after = digest(model.to("cpu").encoder) if model.encoder is not None else ""
+    encoder = model.to("cpu").encoder
+    after = "" if encoder is None else digest(encoder)
     if after != before:
         raise RuntimeError(f"the frozen encoder changed in training: {before} before, {after} after")
     return model
@@ -198,13 +208,15 @@ def _begin(
     }
     free: dict[str, Any] = {
         "value_range": (0.0, 2.0 * largest),
-        "sampler": {"name": "midpoint", "evaluations": 4} if shape_like else {"name": "dpmpp", "evaluations": 8},
+        "sampler": {"name": "midpoint", "evaluations": 4}
+        if shape_like
+        else {"name": "dpmpp", "evaluations": 8},
     }
     card = Card(**(free | told | measured))
     torch.manual_seed(config.seed)
     model = Downscaler.build(replace(card, encoder_digest=None))
-    assert model.encoder is not None
-    model.encoder.load_state_dict(pretrained.encoder.state_dict())
+    if model.encoder is not None:
+        model.encoder.load_state_dict(pretrained.encoder.state_dict())
     return model.with_card(card)
 
 
@@ -257,7 +269,9 @@ def _measure(
         x = np.asarray(pretrained.scaling.forward(learn.fine.day(fine_day)))
         residuals.append((x - from_coarse(z)).astype(np.float32))
     if not np.isfinite(residuals).any():
-        raise ValueError("the fine truth has no valid cell on the days in common: check its fill value and its grid")
+        raise ValueError(
+            "the fine truth has no valid cell on the days in common: check its fill value and its grid"
+        )
     values = np.concatenate(seen)
     quantiles = [float(q) for q in np.quantile(values, np.linspace(0, 1, 101))]
     return np.stack(residuals), quantiles, float(values.max())
@@ -268,9 +282,16 @@ def _date(record: Record, day: int) -> str:
 
 
 def _region(grid: Grid) -> dict[str, list[float]]:
-    return {"lat": [float(grid.y.edges[0]), float(grid.y.edges[-1])], "lon": [float(grid.x.edges[0]), float(grid.x.edges[-1])]}
+    return {
+        "lat": [float(grid.y.edges[0]), float(grid.y.edges[-1])],
+        "lon": [float(grid.x.edges[0]), float(grid.x.edges[-1])],
+    }
 
 
 def _months(coarse: Record, learn: Pairs) -> list[int]:
-    stamps = np.asarray([coarse.instants[c] for c, _ in learn.days]).astype("datetime64[us]").astype("datetime64[M]")
+    stamps = (
+        np.asarray([coarse.instants[c] for c, _ in learn.days])
+        .astype("datetime64[us]")
+        .astype("datetime64[M]")
+    )
     return sorted({int(m) % 12 + 1 for m in stamps.astype(int)})

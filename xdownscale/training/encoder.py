@@ -9,8 +9,6 @@ on days held out at the end of the record, beside persistence's.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +27,9 @@ from xdownscale.training.loop import Run, fit
 from xdownscale.training.pairs import DAY_US, Record, generator
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -68,10 +69,19 @@ class Pretrained:
         path = Path(path)
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists: give another name, or overwrite=True")
-        meta = {"scaling": self.scaling.to_dict(), "info": self.info, "digest": self.digest, "architecture": _parts(self.encoder)}
+        meta = {
+            "scaling": self.scaling.to_dict(),
+            "info": self.info,
+            "digest": self.digest,
+            "architecture": _parts(self.encoder),
+        }
         beside = path.with_name(path.name + ".part")
-        save_file({k: v.contiguous() for k, v in self.encoder.state_dict().items()}, beside, {"encoder": json.dumps(meta)})
-        os.replace(beside, path)
+        save_file(
+            {k: v.contiguous() for k, v in self.encoder.state_dict().items()},
+            beside,
+            {"encoder": json.dumps(meta)},
+        )
+        beside.replace(path)
         return path
 
     @classmethod
@@ -143,18 +153,31 @@ def pretrain(
             f"expected at least {12 * config.history}, to train and to hold some out"
         )
     torch.manual_seed(config.seed)
-    network = TemporalUNet(config.history, config.channels).to(device, memory_format=torch.channels_last)
+    network = TemporalUNet(config.history, config.channels).to(device)
 
     def loss(step: int) -> Tensor:
         return _loss(network, *_batch(z, train, config, generator(config.seed, step), device))
 
     score = _Score(network, z, held, config, device)
     key = json.dumps([config.to_dict(), _fingerprint(z)])
-    run = Run(config.steps, config.learning_rate, config.ema, config.precision, device,
-              None if folder is None else Path(folder), key)
+    run = Run(
+        config.steps,
+        config.learning_rate,
+        config.ema,
+        config.precision,
+        device,
+        None if folder is None else Path(folder),
+        key,
+    )
     fit(network, loss, run, validate=score, report=report)
-    info = {"config": config.to_dict(), "days": len(record.instants), "validation_l1": score(),
-            "persistence_l1": score.persistence(), "first": _day(record.instants[0]), "last": _day(record.instants[-1])}
+    info = {
+        "config": config.to_dict(),
+        "days": len(record.instants),
+        "validation_l1": score(),
+        "persistence_l1": score.persistence(),
+        "first": _day(record.instants[0]),
+        "last": _day(record.instants[-1]),
+    }
     return Pretrained(network.encoder.cpu().eval(), scaling, info)
 
 
@@ -169,7 +192,10 @@ class _Score:
     device: str
 
     def _batches(self) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        return [_batch(self.z, self.days, self.config, generator(self.config.seed, i, 1), self.device) for i in range(6)]
+        return [
+            _batch(self.z, self.days, self.config, generator(self.config.seed, i, 1), self.device)
+            for i in range(6)
+        ]
 
     def __call__(self) -> float:
         self.network.eval()
@@ -208,7 +234,9 @@ def _batch(
         past.append(np.where(seen, cut[:-1], 0.0))
         known.append(seen.astype(np.float32))
         after.append(cut[-1:])
-    history, mask, target = (torch.from_numpy(np.stack(a).astype(np.float32)).to(device) for a in (past, known, after))
+    history, mask, target = (
+        torch.from_numpy(np.stack(a).astype(np.float32)).to(device) for a in (past, known, after)
+    )
     weight = torch.isfinite(target).float()
     return history, mask, torch.nan_to_num(target), weight
 

@@ -1,8 +1,8 @@
 """One training loop for both stages.
 
 AdamW with warm-up and cosine decay, gradients clipped to unit norm, exponential moving average of the
-weights. The loss of step n is a function of n alone (the batch is drawn by a counter-based generator), so that
-a killed training that resumes from its last state ends in the same weights as one that was left alone.
+weights. The loss of step n is a function of n alone (the batch is drawn by a counter-based generator), so
+that a killed training that resumes from its last state ends in the same weights as one that was left alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from xdownscale.training.config import Precision
 
 __all__ = ["Run", "autocast", "fit"]
@@ -106,13 +106,15 @@ def fit(
         with autocast(run.device, run.precision):
             value = loss(step)
         optimiser.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         nn.utils.clip_grad_norm_(weights.values(), 1.0)
         optimiser.step()
         _average(average, weights, min(run.ema, (1 + step) / (10 + step)))
         number = float(value.detach())
         if not math.isfinite(number):
-            raise FloatingPointError(f"the loss of step {step} is {number}: lower the learning rate or look at the data")
+            raise FloatingPointError(
+                f"the loss of step {step} is {number}: lower the learning rate or look at the data"
+            )
         running = number if math.isnan(running) else 0.98 * running + 0.02 * number
         if (step + 1) % run.every == 0 or step + 1 == run.steps:
             if validate is not None:
@@ -142,7 +144,9 @@ def autocast(device: str, precision: Precision) -> torch.autocast:
     """
     kind = torch.device(device).type
     able = kind == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(kind, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and able))
+    return torch.autocast(
+        kind, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and able)
+    )
 
 
 def _rate(step: int, steps: int) -> float:
@@ -181,7 +185,11 @@ def _identity(run: Run) -> str:
 
 
 def _keep(
-    run: Run, step: int, weights: dict[str, nn.Parameter], average: dict[str, Tensor], optimiser: torch.optim.AdamW
+    run: Run,
+    step: int,
+    weights: dict[str, nn.Parameter],
+    average: dict[str, Tensor],
+    optimiser: torch.optim.AdamW,
 ) -> None:
     path = _state_file(run)
     if path is None:
@@ -198,7 +206,7 @@ def _keep(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_suffix(".part")
     save_file({k: v.cpu() for k, v in tensors.items()}, beside, {"step": str(step), "key": _identity(run)})
-    os.replace(beside, path)
+    beside.replace(path)
 
 
 def _resume(
@@ -221,7 +229,11 @@ def _resume(
                 average[name].copy_(file.get_tensor(f"average.{name}"))
                 optimiser.state[p] = {
                     "step": torch.tensor(float(step)),
-                    "exp_avg": file.get_tensor(f"first.{name}").to(p).clone(memory_format=torch.preserve_format),
-                    "exp_avg_sq": file.get_tensor(f"second.{name}").to(p).clone(memory_format=torch.preserve_format),
+                    "exp_avg": file.get_tensor(f"first.{name}")
+                    .to(p)
+                    .clone(memory_format=torch.preserve_format),
+                    "exp_avg_sq": file.get_tensor(f"second.{name}")
+                    .to(p)
+                    .clone(memory_format=torch.preserve_format),
                 }
     return step

@@ -2,8 +2,9 @@
 
     L = E |m (p - p^)|^2  +  lambda E |m grad(p - p^)|^2 / E |grad e|^2
 
-p is what the network predicts (e - r for `flow`, v for `ddpm`), m the mask. Both terms have the same minimiser,
-the conditional mean of p; the second weighs small scales, which carry little variance and would be learned last.
+p is what the network predicts (e - r for `flow`, v for `ddpm`), m the mask. Both terms have the same
+minimiser, the conditional mean of p; the second weighs small scales, which carry little variance and would be
+learned last.
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ def coloured(kernel: NDArray[np.float64], shape: tuple[int, int, int], rng: np.r
     k = len(kernel) - 1
     white = torch.from_numpy(rng.standard_normal((b, h + k, w + k), dtype=np.float32))
     if k == 0:
-        return white[:, None]
+        return white.unsqueeze(1)
     size = white.shape[-2:]
     response = torch.fft.rfft2(torch.from_numpy(kernel.astype(np.float32)), s=size)
     full = torch.fft.irfft2(torch.fft.rfft2(white) * response, s=size)
-    return full[:, None, k:, k:].contiguous()
+    noise: Tensor = full[:, None, k:, k:].contiguous()
+    return noise
 
 
 def levels(batch: int, share: float, rng: np.random.Generator) -> Tensor:

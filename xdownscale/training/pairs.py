@@ -1,8 +1,8 @@
 """Records on their grids, and the crops a step sees.
 
-A `Record` is a DataArray located on a regular grid: values by day, instants, window. `Pairs` joins a coarse and
-a fine record and cuts the crops of a training step. The batch of step n is drawn by a counter-based generator
-keyed by (seed, n) and is therefore the same whatever happened before it.
+A `Record` is a DataArray located on a regular grid: values by day, instants, window. `Pairs` joins a coarse
+and a fine record and cuts the crops of a training step. The batch of step n is drawn by a counter-based
+generator keyed by (seed, n) and is therefore the same whatever happened before it.
 
 The coarse input is degraded at random, because a reanalysis is smoother than a block mean: with probability
 `degrade` a day's history is smoothed by a Gaussian of 0 to 1.5 coarse cells and multiplied by a weak smooth
@@ -12,7 +12,6 @@ history is masked, so that a single day, and a field's edge, are met in training
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,8 @@ from xdownscale.models import conditioning
 from xdownscale.noise import instant
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -77,7 +78,8 @@ class Record:
             raise ValueError(f"{da.name!r} has dimensions {da.dims}: training needs a time dimension")
         da = da.transpose(axes.time, axes.lat, axes.lon).sortby([axes.lat, axes.lon])
         window = Grid(grid.y.locate(da[axes.lat].values), grid.x.locate(da[axes.lon].values), grid.crs)
-        return cls(da.variable, tuple(instant(t) for t in da[axes.time].values), window)
+        instants = (instant(t) for t in da[axes.time].values)
+        return cls(da.variable, tuple(t for t in instants if t is not None), window)
 
     def day(self, index: int) -> NDArray[np.float32]:
         """Values of one day, shape (ny, nx)."""
@@ -284,5 +286,7 @@ def _cut_domain(grid: Grid, rng: np.random.Generator, share: float) -> tuple[sli
 
 
 def _span(record: Record) -> str:
-    first, last = (np.datetime64(t, "us").astype("datetime64[D]") for t in (min(record.instants), max(record.instants)))
+    first, last = (
+        np.datetime64(t, "us").astype("datetime64[D]") for t in (min(record.instants), max(record.instants))
+    )
     return f"{first} to {last}"

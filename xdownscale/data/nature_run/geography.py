@@ -1,10 +1,11 @@
-"""The fixed world of the nature run: terrain and dust sources as functions of absolute latitude and longitude.
+"""The fixed world of the nature run: terrain and dust sources by absolute latitude and longitude.
 
-Terrain is the envelope of Gaussian massifs (heights in units of 4.5 km) roughened by a fractal texture; sources are
-boxes with soft edges (flat-topped exp(-s^4)) and a broad, weak arid background, times a log-normal texture with hot spots a few
-cells wide. Textures are noise keyed by the absolute cell of the G5NR grid under one constant seed, so that any box and
-any coarser grid see the same world; only the weather depends on a run's seed. Boxes and months: Ginoux et al. (2012),
-doi:10.1029/2012RG000388, rounded; what lies between is invented.
+Terrain is the envelope of Gaussian massifs (heights in units of 4.5 km) roughened by a fractal texture;
+sources are boxes with soft edges (flat-topped exp(-s^4)) and a broad, weak arid background, times a
+log-normal texture with hot spots a few cells wide. Textures are noise keyed by the absolute cell of the G5NR
+grid under one constant seed, so that any box and any coarser grid see the same world; only the weather
+depends on a run's seed. Boxes and months: Ginoux et al. (2012), doi:10.1029/2012RG000388, rounded; what lies
+between is invented.
 """
 
 from __future__ import annotations

@@ -3,19 +3,21 @@
 Hourly, on cells of `stride` G5NR cells, c the optical depth a column at sea level would have:
 
     c*  = b + (c - b)(x - w dt)                   semi-Lagrangian, bicubic; inflow carries the background b
-    c** = c* exp(-dt / tau) + b (1 - exp(-dt/tau)) + E,    E = e0 mean_j S(x - j w dt / 4) max(|w| / w_t - 1, 0)^2 d(local time)
+    c** = c* exp(-dt / tau) + b (1 - exp(-dt/tau)) + E
+    E = e0 mean_j S(x - j w dt / 4) max(|w| / w_t - 1, 0)^2 d(local time)
     AOD = c exp(-0.6 h / H),   H = 2.5 km
 
-w is the eddy flow plus the seasonal mean, slowed over mountains (1 - 0.7 h); S the sources; E is averaged along the hour's path, so
-that a hot spot leaves a plume and not a row of puffs. Daily means of 24 hours are kept, with the daily mean wind on the coarse grid. The
-lifetime tau is 4.5 days and shorter over mountains and in the monsoon. A floor of 1e-4 stands for what never settles.
+w is the eddy flow plus the seasonal mean, slowed over mountains (1 - 0.7 h); S the sources; E is averaged
+along the hour's path, so that a hot spot leaves a plume and not a row of puffs. Daily means of 24 hours are
+kept, with the daily mean wind on the coarse grid. The lifetime tau is 4.5 days and shorter over mountains and
+in the monsoon. A floor of 1e-4 stands for what never settles.
 
-What it is not: a model of the atmosphere. Dates are labels of a season; no day has to do with the same day on Earth.
+What it is not: a model of the atmosphere. Dates are labels of a season; no day has to do with the same day on
+Earth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,8 @@ from xdownscale.data.nature_run.weather import EARTH, Eddies, mean_flow
 from xdownscale.grid import G5NR, MERRA2, Axis, Grid, Separable, coarsening, covered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["ASIA", "Day", "NatureRun", "State", "simulate"]
@@ -76,9 +80,13 @@ class NatureRun:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected at least {least}")
         south, north, west, east = self.region
         if not (-60 <= south < north <= 75 and west < east):
-            raise ValueError(f"region is {self.region}: expected (south, north, west, east) within 60 S and 75 N")
+            raise ValueError(
+                f"region is {self.region}: expected (south, north, west, east) within 60 S and 75 N"
+            )
         if min(self.cells.shape) < 16 * self.stride:
-            raise ValueError(f"region is {self.cells.shape} cells: expected at least 16 of stride {self.stride} each way")
+            raise ValueError(
+                f"region is {self.cells.shape} cells: expected at least 16 of stride {self.stride} each way"
+            )
         np.datetime64(self.start, "D")
 
     @cached_property
@@ -236,12 +244,16 @@ class _World:
         fine = (total * torch.exp(-_COLUMN * self.height)).clamp(min=_FLOOR).numpy()
         coarse = self.coarsen(fine).astype(np.float32)
         wind = wind + torch.from_numpy(mean_flow(run.coarse.y.values, run.coarse.x.values, month))
-        return Day(run.date(state.day), fine, coarse, wind.numpy(), State(state.day + 1, modes, column.numpy()))
+        return Day(
+            run.date(state.day), fine, coarse, wind.numpy(), State(state.day + 1, modes, column.numpy())
+        )
 
     def _hour(self, column: Tensor, wind: Tensor, source: Tensor, keep: Tensor, hour: int) -> Tensor:
         arrive = self._departure(wind, 1.0)
         moved = _sampled(column - _BACKGROUND, arrive, "bicubic") * keep + _BACKGROUND
-        path = [source] + [_sampled(source, self._departure(wind, j / _SAMPLES), "bilinear") for j in range(1, _SAMPLES)]
+        path = [source] + [
+            _sampled(source, self._departure(wind, j / _SAMPLES), "bilinear") for j in range(1, _SAMPLES)
+        ]
         lifted = (torch.hypot(wind[0], wind[1]) / _THRESHOLD - 1).clamp(min=0).square()
         local = (hour + torch.from_numpy(self.run.grid.x.values.astype(np.float32)) / 15) % 24
         diurnal = 0.4 + 0.6 * torch.sin((local - 7) / 12 * np.pi).clamp(min=0)
@@ -258,7 +270,7 @@ class _World:
         return torch.stack([(2 * x + 1) / nx - 1, (2 * y + 1) / ny - 1], dim=-1)[None]
 
     def _survival(self, month: float) -> Tensor:
-        """Share of the dust above background that lasts an hour: less over mountains, and in the monsoon's rain."""
+        """Share of the dust above background that lasts an hour: less over mountains and in the monsoon."""
         lat = torch.from_numpy(self.run.grid.y.values.astype(np.float32))[:, None]
         lon = torch.from_numpy(self.run.grid.x.values.astype(np.float32))[None, :]
         rain = float(np.exp(-(((month - 7.7) / 1.3) ** 2)))
@@ -269,7 +281,9 @@ class _World:
     def _reader(self, grid: Grid) -> Callable[[Tensor], Tensor]:
         y, x = (torch.from_numpy(p) for p in self.eddies.places(grid.y.values, grid.x.values))
         places = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), dim=-1)[None]
-        ratio = torch.from_numpy((np.cos(np.deg2rad(33.0)) / np.cos(np.deg2rad(grid.y.values))).astype(np.float32))
+        ratio = torch.from_numpy(
+            (np.cos(np.deg2rad(33.0)) / np.cos(np.deg2rad(grid.y.values))).astype(np.float32)
+        )
 
         def read(plane: Tensor) -> Tensor:
             u, v = grid_sample(plane[None], places, "bilinear", "border", align_corners=False)[0]
@@ -289,4 +303,3 @@ def _month(date: np.datetime64) -> float:
     """Month and its elapsed part, 1 to 13."""
     year = date.astype("datetime64[Y]")
     return 1.0 + 12.0 * float((date - year.astype("datetime64[D]")).astype(int)) / 365.25
-

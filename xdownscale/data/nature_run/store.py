@@ -1,15 +1,14 @@
 """A nature run on disk: zarr, one chunk a day, resumable.
 
-The store's root holds the fine truth (absent in a coarse-only record), its group `coarse` the conservative twin and the daily
-winds. Beside the store lies `STORE.state.npz` with all that the next day depends on; a run that is killed goes on from there and
-ends with the bits of an uninterrupted one. Times are the days' centres, with bounds.
+The store's root holds the fine truth (absent in a coarse-only record), its group `coarse` the conservative
+twin and the daily winds. Beside the store lies `STORE.state.npz` with all that the next day depends on; a run
+that is killed goes on from there and ends with the bits of an uninterrupted one. Times are the days' centres,
+with bounds.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,9 @@ import xarray as xr
 from xdownscale.data.nature_run.simulate import Day, NatureRun, State, simulate
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
     from xdownscale.grid import Grid
 
 __all__ = ["open_coarse", "open_fine", "to_datasets", "write"]
@@ -68,7 +70,7 @@ def write(
     identity = json.dumps({**run.to_dict(), "fine": fine}, sort_keys=True)
     state = _begin(run, store, identity, fine)
     for number, day in enumerate(simulate(run, state), 0 if state is None else state.day):
-        _put(day, run, store, number, fine)
+        _put(day, store, number, fine)
         if (number + 1) % every == 0 or number + 1 == run.days:
             _save_state(store, identity, day.state)
         if report is not None:
@@ -78,12 +80,14 @@ def write(
 
 def open_fine(store: str | os.PathLike[str]) -> xr.Dataset:
     """The fine truth of a store, lazily: `DUEXTTAU` (time, lat, lon)."""
-    return xr.open_zarr(store, chunks=None, consolidated=False)
+    dataset: xr.Dataset = xr.open_zarr(store, chunks=None, consolidated=False)
+    return dataset
 
 
 def open_coarse(store: str | os.PathLike[str]) -> xr.Dataset:
     """The coarse twin and winds of a store, lazily: `DUEXTTAU`, `U10M`, `V10M` (time, lat, lon)."""
-    return xr.open_zarr(store, group="coarse", chunks=None, consolidated=False)
+    dataset: xr.Dataset = xr.open_zarr(store, group="coarse", chunks=None, consolidated=False)
+    return dataset
 
 
 def to_datasets(run: NatureRun) -> tuple[xr.Dataset, xr.Dataset]:
@@ -106,7 +110,10 @@ def to_datasets(run: NatureRun) -> tuple[xr.Dataset, xr.Dataset]:
     ((1, 64, 96), (1, 7, 8))
     """
     days = list(simulate(run))
-    fine, coarse = _template(run, run.grid, ("DUEXTTAU",)), _template(run, run.coarse, ("DUEXTTAU", "U10M", "V10M"))
+    fine, coarse = (
+        _template(run, run.grid, ("DUEXTTAU",)),
+        _template(run, run.coarse, ("DUEXTTAU", "U10M", "V10M")),
+    )
     fine["DUEXTTAU"][:] = np.stack([d.fine for d in days])
     coarse["DUEXTTAU"][:] = np.stack([d.coarse for d in days])
     coarse["U10M"][:] = np.stack([d.wind[0] for d in days])
@@ -128,7 +135,9 @@ def _begin(run: NatureRun, store: Path, identity: str, fine: bool) -> State | No
         raise ValueError(f"{store} exists and is not a nature run that can be resumed: choose another path")
     with np.load(side, allow_pickle=False) as saved:
         if str(saved["identity"]) != identity:
-            raise ValueError(f"{store} holds another run, {saved['identity']}: choose another path, or remove it")
+            raise ValueError(
+                f"{store} holds another run, {saved['identity']}: choose another path, or remove it"
+            )
         if int(saved["day"]) < 0:
             return None
         return State(int(saved["day"]), saved["modes"], saved["column"])
@@ -140,7 +149,7 @@ def _save_state(store: Path, identity: str, state: State | None) -> None:
     empty = State(-1, np.zeros((0, 0), dtype=np.complex128), np.zeros((0, 0), dtype=np.float32))
     kept = state or empty
     np.savez(beside, identity=np.str_(identity), day=kept.day, modes=kept.modes, column=kept.column)
-    os.replace(beside, side)
+    beside.replace(side)
 
 
 def _side(store: Path) -> Path:
@@ -154,7 +163,7 @@ def _lay(template: xr.Dataset, store: Path, group: str | None) -> None:
     template.to_zarr(store, group=group, compute=False, mode="a", encoding=encoding, consolidated=False)
 
 
-def _put(day: Day, run: NatureRun, store: Path, number: int, fine: bool) -> None:
+def _put(day: Day, store: Path, number: int, fine: bool) -> None:
     span = {"time": slice(number, number + 1)}
     coarse = {"DUEXTTAU": day.coarse, "U10M": day.wind[0], "V10M": day.wind[1]}
     _region(coarse).to_zarr(store, group="coarse", region=span, consolidated=False)
@@ -179,17 +188,24 @@ def _template(run: NatureRun, grid: Grid, names: tuple[str, ...], *, lazy: bool 
             return np.full(shape, np.nan, dtype=np.float32)
 
     midnight = (run.date(0) + np.arange(run.days)).astype("datetime64[ns]")
-    dataset = xr.Dataset(
+    return xr.Dataset(
         {name: (("time", "lat", "lon"), empty(), _attributes(name)) for name in names},
         coords={
             "time": ("time", midnight + np.timedelta64(12, "h"), {"standard_name": "time", "axis": "T"}),
-            "lat": ("lat", grid.y.values, {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"}),
-            "lon": ("lon", grid.x.values, {"standard_name": "longitude", "units": "degrees_east", "axis": "X"}),
+            "lat": (
+                "lat",
+                grid.y.values,
+                {"standard_name": "latitude", "units": "degrees_north", "axis": "Y"},
+            ),
+            "lon": (
+                "lon",
+                grid.x.values,
+                {"standard_name": "longitude", "units": "degrees_east", "axis": "X"},
+            ),
             "radiation_wavelength": ((), 550.0, {"standard_name": "radiation_wavelength", "units": "nm"}),
         },
         attrs={"source": _SOURCE, "synthetic": "true", "nature_run": json.dumps(run.to_dict())},
     )
-    return dataset
 
 
 def _attributes(name: str) -> dict[str, str]:

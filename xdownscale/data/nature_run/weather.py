@@ -4,10 +4,11 @@
     z_k: Ornstein-Uhlenbeck, decorrelation 150 h (k / 3)^(-2/3) within 8 to 200 h
     u = -(1/R) dpsi/dphi,   v = 1/(R cos phi) dpsi/dlambda
 
-psi lives on a doubly periodic plane of 11,500 km x 7,700 km, wider than the largest region, whose x axis is R cos(33 deg)
-times longitude; the division by cos phi makes the flow non-divergent on the sphere. The draw of hour n depends on (seed, n)
-only, so that a run resumes from its z. The mean flow is a westerly jet that wanders from 34 N in winter to 43 N in summer,
-easterlies at 18 N, and the regional winds of `geography.WINDS`.
+psi lives on a doubly periodic plane of 11,500 km x 7,700 km, wider than the largest region, whose x axis is R
+cos(33 deg) times longitude; the division by cos phi makes the flow non-divergent on the sphere. The draw of
+hour n depends on (seed, n) only, so that a run resumes from its z. The mean flow is a westerly jet that
+wanders from 34 N in winter to 43 N in summer, easterlies at 18 N, and the regional winds of
+`geography.WINDS`.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class Eddies:
     @cached_property
     def wavenumbers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Cycles per 9400 km along y (column) and x (row)."""
-        y, x = (np.fft.fftfreq(n, self.spacing) * _REFERENCE for n in self.shape)
+        y, x = (
+            np.asarray(np.fft.fftfreq(n, self.spacing) * _REFERENCE, dtype=np.float64) for n in self.shape
+        )
         return y[:, None], x[None, :]
 
     @cached_property
@@ -71,7 +74,12 @@ class Eddies:
 
     def draw(self, hour: int) -> NDArray[np.complex128]:
         """Independent modes of unit variance, those of a real field; a function of seed and hour only."""
-        rng = np.random.Generator(np.random.Philox(key=np.array([self.seed, 1], dtype=np.uint64), counter=np.array([0, 0, 0, hour % 2**64], dtype=np.uint64)))
+        rng = np.random.Generator(
+            np.random.Philox(
+                key=np.array([self.seed, 1], dtype=np.uint64),
+                counter=np.array([0, 0, 0, hour % 2**64], dtype=np.uint64),
+            )
+        )
         return np.asarray(np.fft.fft2(rng.standard_normal(self.shape)) / np.sqrt(np.prod(self.shape)))
 
     def step(self, modes: NDArray[np.complex128], hour: int) -> NDArray[np.complex128]:
@@ -91,7 +99,9 @@ class Eddies:
         """Latitudes and longitudes [degree] as grid_sample positions (-1 to 1) on the plane."""
         y = EARTH * np.deg2rad(lat - 10.0) / self.spacing + 12.0
         x = EARTH * _MIDDLE * np.deg2rad(lon - 34.0) / self.spacing + 12.0
-        return tuple((2 * (p + 0.5) / n - 1).astype(np.float32) for p, n in zip((y, x), self.shape, strict=True))  # type: ignore[return-value]
+        return tuple(
+            (2 * (p + 0.5) / n - 1).astype(np.float32) for p, n in zip((y, x), self.shape, strict=True)
+        )
 
 
 def mean_flow(lat: NDArray[np.float64], lon: NDArray[np.float64], month: float) -> NDArray[np.float32]:
@@ -114,7 +124,9 @@ def mean_flow(lat: NDArray[np.float64], lon: NDArray[np.float64], month: float) 
     u = np.repeat((jet + easterlies)[:, None], lon.size, axis=1)
     v = np.zeros_like(u)
     for w in WINDS:
-        place = np.exp(-(((lat[:, None] - w.lat) / w.south_north) ** 2) - ((lon[None, :] - w.lon) / w.west_east) ** 2)
+        place = np.exp(
+            -(((lat[:, None] - w.lat) / w.south_north) ** 2) - ((lon[None, :] - w.lon) / w.west_east) ** 2
+        )
         u = u + w.u * activity(month, w.peak, w.width) * place
         v = v + w.v * activity(month, w.peak, w.width) * place
     return np.stack([u, v]).astype(np.float32)

@@ -93,6 +93,7 @@ def draw(
     instants: Sequence[int | None],
     options: Options,
     *,
+    days: Sequence[int] | None = None,
     advance: Callable[[int], Any] | None = None,
 ) -> Draw:
     """Downscale days on a window of the model's coarse grid.
@@ -107,6 +108,8 @@ def draw(
     instants : sequence of int or None [microseconds since 1970]
         One per day. Earlier days among them are the history of later ones.
     options : Options
+    days : sequence of int, optional
+        Positions of the days to draw; the others are history only. All by default.
     advance : callable, optional
         Called with 1 after each field drawn.
 
@@ -117,16 +120,17 @@ def draw(
     """
     domain = _Domain(model, grid, lay(model, grid, options.tiling))
     fine = domain.fine.shape
-    values = np.full((len(options.members), len(coarse), *fine), np.nan, dtype=np.float32)
+    wanted = range(len(coarse)) if days is None else days
+    values = np.full((len(options.members), len(wanted), *fine), np.nan, dtype=np.float32)
     residual = np.full(values.shape[:2], np.nan)
     model.to(options.device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode():
-        for i, instant in enumerate(instants):
-            if not np.isfinite(coarse[i]).any():
+        for i, today in enumerate(wanted):
+            if not np.isfinite(coarse[today]).any():
                 continue
-            day = _Day.of(domain, coarse, instants, i)
+            day = _Day.of(domain, coarse, instants, today)
             for j, member in enumerate(options.members):
-                r = _residual(day, options, member, instant)
+                r = _residual(day, options, member, instants[today])
                 values[j, i], residual[j, i] = day.finish(r, options.conserve)
                 if advance is not None:
                     advance(1)

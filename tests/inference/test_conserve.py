@@ -83,7 +83,7 @@ class TestConserve:
         assert edge.mean() < 1.05 * elsewhere.mean()
         # a factor constant in each coarse cell would jump by the whole error there
         blocks = np.log(upsampling(grid, refined(grid, G5NR), "nearest")(coarse / a(field)))
-        assert np.abs(np.diff(blocks, axis=0)).max() > 4 * jumps.max()
+        assert np.abs(np.diff(blocks, axis=0)).max() > 2 * jumps.max()
 
     def test_missing_cells_do_not_enter(self) -> None:
         field, coarse, a, u, _ = problem()
@@ -135,3 +135,17 @@ class TestConserve:
         out = conserve(field, coarse, a, u).field
         rough = [np.diff(np.log(f), axis=1).var() for f in (field, out)]
         assert rough[1] == pytest.approx(rough[0], rel=0.05)
+
+    @pytest.mark.xfail(
+        strict=True,
+        reason="coarse cells without any fine value are never filled, and their neighbours diverge",
+    )
+    @pytest.mark.parametrize("rest", [0.0, 0.5])
+    def test_coarse_cells_that_came_out_empty(self, rest: float) -> None:
+        """Exact zeros over whole coarse cells that are not zero: clean air under a logarithm's floor."""
+        field, coarse, a, u, _ = problem(error=0.0)
+        field[39:60, 39:72] = 0.0
+        field[60:] *= rest
+        result = conserve(field, coarse, a, u)
+        assert result.field.max() < 1e3
+        np.testing.assert_allclose(a(result.field), coarse, rtol=1e-5)

@@ -94,8 +94,10 @@ class Plan:
             ("fields", f"{self.days} times x {self.members} members, product {self.product!r}"),
             (
                 "patches",
-                (f"{self.patches} of {self.patch[0]} x {self.patch[1]} on {self.extended[0]} x "
-                f"{self.extended[1]} cells"),
+                (
+                    f"{self.patches} of {self.patch[0]} x {self.patch[1]} on {self.extended[0]} x "
+                    f"{self.extended[1]} cells"
+                ),
             ),
             (
                 "evaluations",

@@ -1,6 +1,6 @@
 """Score a model on a season of the nature run it has never seen, beside interpolation.
 
-    python benchmarks/score_season.py MODEL STORE [--every 6] [--members 16] [--evaluations 4] [--json OUT]
+    python benchmarks/score_season.py MODEL STORE [--every 6] [--box 20 60 40 100] [--members 16] [--evaluations 4] [--json OUT]
     [--write]
 
 STORE is a nature run (`xdownscale nature-run`) of a seed that was not trained on. Every n-th day of it is
@@ -38,7 +38,7 @@ def main() -> None:
     asked = arguments()
     torch.set_num_threads(asked.threads)
     model = load(asked.model)
-    season = Season(model, asked.store, asked.every, asked.first)
+    season = Season(model, asked.store, slice(asked.first, asked.last, asked.every), asked.box)
     rows = [score(model, season, asked.members, n) for n in asked.evaluations] + [
         season.row(k) for k in INTERPOLATIONS
     ]
@@ -57,13 +57,15 @@ def main() -> None:
 class Season:
     """Some days of a season: coarse input, fine truth, and interpolations of the input, in log space."""
 
-    def __init__(self, model, store: str, every: int, first: int) -> None:
+    def __init__(self, model, store: str, days: slice, box: list[int] | None) -> None:
         coarse, fine = open_coarse(store).DUEXTTAU.load(), open_fine(store).DUEXTTAU
+        if box is not None:
+            coarse = coarse[:, box[0] : box[1], box[2] : box[3]]
         grid = Grid(model.coarse.y.locate(coarse.lat.values), model.coarse.x.locate(coarse.lon.values))
         self.model, self.grid, self.fine = model, grid, refined(grid, model.fine)
         self.values = coarse.values.astype(np.float64)
         self.instants = [instant(t) for t in coarse.time.values]
-        self.days = list(range(first, len(self.values), every))
+        self.days = list(range(len(self.values)))[days]
         y, x = model.fine.y.locate(fine.lat.values), model.fine.x.locate(fine.lon.values)
         rows = slice(self.fine.y.start - y.start, self.fine.y.start - y.start + self.fine.y.size)
         columns = slice(self.fine.x.start - x.start, self.fine.x.start - x.start + self.fine.x.size)
@@ -176,6 +178,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("store")
     parser.add_argument("--every", type=int, default=6)
     parser.add_argument("--first", type=int, default=8)
+    parser.add_argument("--last", type=int)
+    parser.add_argument("--box", type=int, nargs=4, metavar=("ROW", "ROW", "COLUMN", "COLUMN"))
     parser.add_argument("--members", type=int, default=16)
     parser.add_argument("--evaluations", type=int, nargs="+", default=[4])
     parser.add_argument("--threads", type=int, default=2)

@@ -47,6 +47,7 @@ _FILL = 1e14
 _LIMITS = ("_FillValue", "missing_value", "fmissing_value", "vmax", "vmin", "valid_range")
 _LONG = {"latitude": "lat", "longitude": "lon"}
 _SNAPSHOT = re.compile(r"\.(\d{4})(\d{2})(\d{2})_(\d{2})(\d{2})z\.")
+_YEAR = re.compile(r"(?<= since )\d{1,3}(?=-)")
 _DAY = np.timedelta64(1, "D")
 
 
@@ -219,7 +220,9 @@ def _decoded(data: xr.Dataset, label: str) -> xr.Dataset:
                 f"{label}: times repeat before they are decoded, as where files with different epochs were "
                 "put together undecoded: give the files instead"
             )
-        data = xr.decode_cf(data, decode_timedelta=False)
+        units = _YEAR.sub(lambda year: year[0].zfill(4), time.attrs["units"])  # "since 1-1-1" is warned of
+        attrs = {**time.attrs, "units": units}
+        data = xr.decode_cf(data.assign(time=time.assign_attrs(attrs)), decode_timedelta=False)
     elif time.dtype.kind in "iuf":
         named = _SNAPSHOT.search(label)
         if named is None or time.size != 1:
@@ -244,15 +247,16 @@ def _to_seconds(times: NDArray[Any]) -> NDArray[Any]:
 
 def _tidied(part: _Part, wanted: Iterable[str] | None) -> _Part:
     """The variables wanted, in upper case, on clean coordinates; nothing is read."""
-    data = part.data
+    data = part.data.rename({k: v for k, v in _LONG.items() if k in part.data.variables})
     missing = [name for name in _AXES if name not in data.dims or name not in data.coords]
     if missing:
         raise ValueError(
             f"{part.label}: no dimension {missing} with a coordinate, there are {dict(data.sizes)}"
         )
-    fields = {str(n): v for n, v in data.data_vars.items() if {"lat", "lon"} <= set(v.dims)}
+    needed = {"lat", "lon"} if data.sizes["time"] == 1 else {"time", "lat", "lon"}
+    fields = [str(name) for name, field in data.data_vars.items() if needed <= set(field.dims)]
     names = {name: name.upper() if name.islower() else name for name in fields}
-    data = data[list(fields)].rename(names)
+    data = data[fields].rename(names)
     if wanted is not None:
         absent = sorted(set(wanted) - set(names.values()))
         if absent:
@@ -411,8 +415,8 @@ def _labelled(data: xr.Dataset, parts: Sequence[_Part]) -> xr.Dataset:
     for name, attrs in _AXES.items():
         data[name].attrs |= attrs
     data["time"].attrs |= {"standard_name": "time", "axis": "T"}
-    for name in data.data_vars:
-        data[name].attrs = _variable_attrs(str(name), data[name].attrs)
+    for field in data.data_vars.values():
+        field.attrs = _variable_attrs(str(field.name), field.attrs)
     if set(_STANDARD) & set(data.data_vars):
         wavelength = {"standard_name": "radiation_wavelength", "long_name": "wavelength", "units": "nm"}
         data = data.assign_coords(radiation_wavelength=((), 550.0, wavelength))

@@ -2,13 +2,12 @@
 
 With e^ = (x_t - alpha x0) / sigma the state at any earlier s follows from an estimate x0 at t,
 
-    x_s = alpha_s x0 + sigma_s e^                                              euler (flow), ddim (ddpm)
-    x_m as above at m = (t + s) / 2, then x_s from (x0, e^) at m: midpoint        second order, flow
-    x_s = sigma_s / sigma_t x_t - alpha_s (exp(-h) - 1) D,   h = lambda_s - lambda_t, lambda = log(alpha /
-    sigma)
-        D = x0 + h / (2 h_before) (x0 - x0_before)                             dpmpp: DPM-Solver++ 2M, arXiv
-        2211.01095
-    q(x_s | x_t, x0), sampled                        ddpm: ancestral, Ho et al., arXiv 2006.11239
+    euler, ddim   x_s = alpha_s x0 + sigma_s e^
+    midpoint      x_m so, at m = (t + s) / 2; then the velocity at m carries x_t to s (second order, flow)
+    dpmpp         x_s = sigma_s / sigma_t x_t - alpha_s (exp(-h) - 1) D,  D = x0 + h / (2 h') (x0 - x0')
+                  with lambda = log(alpha / sigma), h = lambda_s - lambda_t, primes for the step before
+                  (DPM-Solver++ 2M, arXiv 2211.01095)
+    ddpm          a draw of q(x_s | x_t, x0) (ancestral, arXiv 2006.11239)
 
 `denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is
 handed in.
@@ -97,7 +96,7 @@ def sample(
     schedule : Schedule
     sampler : Sampler
     times : Tensor, shape (steps + 1,), falling from 1 to 0, optional
-        Equal steps when not given.
+        Equal steps of t when not given; `dpmpp` on red spectra wants `schedule.even_snr`.
     noise : callable, optional
         Step number to unit noise of the process's spectrum; for `ddpm`.
     progress : callable, optional

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Cosine", "Flow", "Schedule", "from_name", "grid"]
+__all__ = ["Cosine", "Flow", "Schedule", "even_snr", "from_name", "grid"]
 
 
 class Schedule(Protocol):
@@ -47,7 +47,7 @@ class Flow:
         return 1 - t
 
     def sigma(self, t: Tensor) -> Tensor:
-        """T."""
+        """Share of the noise, t itself."""
         return t
 
 
@@ -93,3 +93,26 @@ def grid(steps: int) -> Tensor:
     tensor([1.0000, 0.5000, 0.0000], dtype=torch.float64)
     """
     return torch.linspace(1.0, 0.0, steps + 1, dtype=torch.float64)
+
+
+def even_snr(steps: int) -> Tensor:
+    """Times of the cosine process at equal steps of log(alpha / sigma) from -3 to 4, closed by 1 and 0.
+
+    Parameters
+    ----------
+    steps : int, >= 1
+
+    Returns
+    -------
+    Tensor, shape (steps + 1,), float64
+
+    Examples
+    --------
+    >>> round(float(even_snr(2)[1]), 4)
+    0.3471
+    """
+    ends = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    count = steps - 1
+    level = torch.linspace(-3.0, 4.0, count, dtype=torch.float64) if count > 1 else torch.full((count,), 0.5)
+    inner = torch.atan(torch.exp(-level.double())) * (2 / math.pi)
+    return torch.cat([ends[:1], inner, ends[1:]])

@@ -3,8 +3,9 @@
 With A the conservative coarsening and U_c the (bi)linear interpolation of coarse values, the field x is
 multiplied by U_c(y / A x) until max |A x - y| / max(y, tiny) is below a tolerance. U_c is continuous across
 coarse cell edges, so no edge appears; each pass contracts the error, the roughest coarse pattern most
-slowly (by about 1/4 in each direction kept). What it is not: a projection in any norm. It is the
-multiplicative correction with the smoothest factor found, and it keeps x >= 0.
+slowly (by about 1/4 in each direction kept). Where the field is all but empty over a coarse cell that is not,
+there is nothing to multiply: the coarse value, interpolated, is added first. What it is not: a projection in
+any norm. It is the multiplicative correction with the smoothest factor found, and it keeps x >= 0.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["Conserved", "conserve"]
 
 _TINY = 1e-6
 _STRONGEST = 4.0
+_EMPTY = 1e-2
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,19 +79,33 @@ def conserve(
     >>> fine = refined(grid, G5NR)
     >>> y = np.full((4, 4), 0.5)
     >>> operators = coarsening(fine, grid), upsampling(grid, fine, "linear")
-    >>> round(conserve(np.ones(fine.shape), y, *operators).field.max(), 6)
+    >>> round(float(conserve(np.ones(fine.shape), y, *operators).field.max()), 6)
     0.5
     """
     known = np.isfinite(coarse)
     target = np.where(known, coarse, 1.0)
     x = np.asarray(field, dtype=np.float64)
-    before = error = np.inf
+    mean = _mean(x, known, coarsening)
+    before = _error(mean, target)
+    empty = known & (mean < _EMPTY * target)
+    if passes and empty.any():
+        x = x + smooth(np.where(empty, target, 0.0))
+    best, least = x, np.inf
     for number in range(passes + 1):
-        mean = np.where(known, coarsening(x), 1.0)
-        error = float(np.max(np.abs(mean - target) / np.maximum(target, _TINY), initial=0.0))
-        before = error if number == 0 else before
+        mean = _mean(x, known, coarsening)
+        error = _error(mean, target)
+        if error < least:
+            best, least = x, error
         if error <= tolerance or number == passes:
-            return Conserved(x, before, error, number)
+            break
         ratio = np.clip((target + 1e-12) / (mean + 1e-12), 1 / _STRONGEST, _STRONGEST)
         x = x * smooth(ratio)
-    return Conserved(x, before, error, passes)
+    return Conserved(best, before, least, number)
+
+
+def _mean(x: NDArray[np.float64], known: NDArray[np.bool_], coarsening: Separable) -> NDArray[np.float64]:
+    return np.where(known, coarsening(x), 1.0)
+
+
+def _error(mean: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    return float(np.max(np.abs(mean - target) / np.maximum(target, _TINY), initial=0.0))

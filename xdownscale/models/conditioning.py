@@ -241,12 +241,14 @@ def _nearby(coarse: Grid, window: Grid) -> Grid:
     for c, f in ((coarse.y, window.y), (coarse.x, window.x)):
         size = min(c.size, int(np.ceil(f.size * f.step / c.step)) + 4)
         first = round((f.values[0] - c.values[0]) / c.step) - 2
-        spans.append((c.start + min(max(first, 0), c.size - size), size))
+        spans.append((c.start + (first if c.cyclic else min(max(first, 0), c.size - size)), size))
     return coarse.window(spans[0], spans[1])
 
 
-def _place(coarse: Grid, inner: Grid) -> tuple[slice, slice]:
+def _place(coarse: Grid, inner: Grid) -> tuple[slice, Any]:
     y, x = inner.y.start - coarse.y.start, inner.x.start - coarse.x.start
+    if coarse.x.cyclic:
+        return slice(y, y + inner.y.size), (x + np.arange(inner.x.size)) % coarse.x.size
     return slice(y, y + inner.y.size), slice(x, x + inner.x.size)
 
 

@@ -1,8 +1,8 @@
 """Layers of both networks: convolutional, with channel-wise statistics only.
 
     RMSNorm:   x_c / sqrt(mean_c x_c^2 + eps) * g_c            at every cell for itself
-    ResBlock:  x + conv(silu(film(norm(conv(silu(norm(x)))))))  film: h (1 + s) + b, (s, b) linear in the
-    embedding
+    ResBlock:  x + conv(silu(film(norm(conv(silu(norm(x)))))))
+               film: h (1 + s) + b, (s, b) linear in the embedding
 
 No statistic is taken over space, so that an output depends on its neighbourhood and not on the field's size.
 The last convolution of a block and the FiLM layer begin at zero: a fresh network is the identity in depth.

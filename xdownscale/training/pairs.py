@@ -86,9 +86,26 @@ class Record:
         return np.asarray(self.values[index], dtype=np.float32)
 
     def within(self, grid: Grid) -> Record:
-        """The part of the record on a window of its grid."""
+        """The part of the record on a window of its grid.
+
+        Raises
+        ------
+        ValueError
+            If the window reaches beyond the record.
+        """
         y, x = grid.y.start - self.grid.y.start, grid.x.start - self.grid.x.start
-        return Record(self.values[:, y : y + grid.y.size, x : x + grid.x.size], self.instants, grid)
+        if grid.x.period is not None:
+            x %= grid.x.period
+        ny, nx = self.grid.shape
+        if y < 0 or y + grid.y.size > ny or (x + grid.x.size > nx and not self.grid.x.cyclic):
+            raise ValueError(
+                f"the coarse record covers {_extent(self.grid)}: expected {_extent(grid)}, the whole cells of "
+                "the fine record; give a wider coarse record or a narrower fine one"
+            )
+        columns: Any = slice(x, x + grid.x.size)
+        if x + grid.x.size > nx:
+            columns = (x + np.arange(grid.x.size)) % nx
+        return Record(self.values[:, y : y + grid.y.size, columns], self.instants, grid)
 
     def find(self, when: int, slack: int = DAY_US // 50) -> int | None:
         """Position of an instant, or None."""
@@ -141,7 +158,7 @@ class Pairs:
         Raises
         ------
         ValueError
-            If they share no day, or the coarse record does not cover the fine one's whole cells.
+            If they share no day.
         """
         found = [(coarse.find(t), i) for i, t in enumerate(fine.instants)]
         days = tuple((c, i) for c, i in found if c is not None)
@@ -290,3 +307,8 @@ def _span(record: Record) -> str:
         np.datetime64(t, "us").astype("datetime64[D]") for t in (min(record.instants), max(record.instants))
     )
     return f"{first} to {last}"
+
+
+def _extent(grid: Grid) -> str:
+    (south, north), (west, east) = ((a.edges[0], a.edges[-1]) for a in (grid.y, grid.x))
+    return f"y {south:g} to {north:g}, x {west:g} to {east:g}"

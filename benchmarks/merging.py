@@ -36,9 +36,8 @@ def main() -> None:
         members(model, box, asked.members, tiling) for tiling in (Tiling(patch=256), Tiling(patch=None))
     )
     spread = np.sqrt(patched.var(axis=0, ddof=1).mean())
-    print(
-        f"256-cell patches against one piece: rms difference / spread {np.sqrt(((patched - whole) ** 2).mean()) / spread:.2e}"
-    )
+    difference = np.sqrt(((patched - whole) ** 2).mean()) / spread
+    print(f"256-cell patches against one piece: rms difference / spread {difference:.2e}")
     print(
         "gradient jump and spread at patch borders over elsewhere: {:.4f} {:.4f}".format(
             *seams(model, box, patched)

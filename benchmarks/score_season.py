@@ -1,7 +1,7 @@
 """Score a model on a season of the nature run it has never seen, beside interpolation.
 
-    python benchmarks/score_season.py MODEL STORE [--every 6] [--box 20 60 40 100] [--members 16] [--evaluations 4] [--json OUT]
-    [--write]
+    python benchmarks/score_season.py MODEL STORE [--every 6] [--box 20 60 40 100] [--members 16]
+        [--evaluations 4] [--json OUT] [--write]
 
 STORE is a nature run (`xdownscale nature-run`) of a seed that was not trained on. Every n-th day of it is
 drawn, with the days before as history. All in log space, ln(AOD + floor) with the model's floor,

@@ -154,7 +154,8 @@ def test_a_killed_run_ends_with_the_same_bits(tmp_path, days):
     store = tmp_path / "killed.zarr"
     code = (
         "from xdownscale.data.nature_run import NatureRun, write\n"
-        f"write(NatureRun(**{BOX.to_dict()!r}), {str(store)!r}, every=1, report=lambda n: print(n, flush=True))"
+        f"run = NatureRun(**{BOX.to_dict()!r})\n"
+        f"write(run, {str(store)!r}, every=1, report=lambda n: print(n, flush=True))"
     )
     job = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ})
     assert job.stdout is not None

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from xdownscale.diffusion.denoise import estimate
@@ -259,7 +258,7 @@ class _Day:
         known = np.isfinite(stack)
         z = np.where(known, model.scaling.forward(np.where(known, np.maximum(stack, 0.0), 0.0)), 0.0)
         maps = model.maps(z[None], known[None], domain.grid)
-        return cls(domain, _filled(z[-1], valid), coarse[day], valid, maps, instants[day])
+        return cls(domain, conditioning.filled(z[-1], valid), coarse[day], valid, maps, instants[day])
 
     def condition(self, window: Grid) -> Tensor:
         model = self.domain.model
@@ -435,11 +434,3 @@ def _cut(
 
 def _joined(patches: list[Tensor]) -> Tensor:
     return torch.cat(patches).contiguous(memory_format=torch.channels_last)
-
-
-def _filled(z: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Gaps take their nearest valid neighbour's value."""
-    if valid.all():
-        return z
-    nearest = distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    return np.asarray(z[tuple(nearest)])

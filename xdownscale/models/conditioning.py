@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from xdownscale.grid import Axis, Grid, interpolation_matrix
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from xdownscale.nn.denoiser import Denoiser
     from xdownscale.nn.encoder import Encoder
 
-__all__ = ["STATICS", "channels", "condition", "context", "crops", "encode", "statics", "validity"]
+__all__ = ["STATICS", "channels", "condition", "context", "crops", "encode", "filled", "statics", "validity"]
 
 STATICS = ("sphere", "fourier", "season")
 _SIZES = {"sphere": 4, "fourier": 12, "season": 2}
@@ -118,6 +119,30 @@ def validity(valid: NDArray[np.bool_], coarse: Grid, window: Grid) -> Tensor:
     inside = _inside(coarse.y, window.y)[:, None] & _inside(coarse.x, window.x)[None, :]
     near = _apply(torch.from_numpy(valid.astype(np.float32)), coarse, window, "nearest")
     return near * torch.from_numpy(inside.astype(np.float32))
+
+
+def filled(z: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
+    """Gaps take their nearest valid neighbour's value, for the network only.
+
+    Parameters
+    ----------
+    z : ndarray, shape (ny, nx)
+    valid : ndarray of bool, shape (ny, nx)
+
+    Returns
+    -------
+    ndarray, shape (ny, nx)
+        `z` itself where there is no gap, or nothing to fill it with.
+
+    Examples
+    --------
+    >>> filled(np.array([[1.0, np.nan, 3.0, np.nan]]), np.array([[True, False, True, False]])).tolist()
+    [[1.0, 1.0, 3.0, 3.0]]
+    """
+    if valid.all() or not valid.any():
+        return z
+    nearest = distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    return np.asarray(z[tuple(nearest)])
 
 
 def condition(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from xdownscale.diffusion.denoise import target
+from xdownscale.diffusion.schedule import even_snr
 from xdownscale.grid import G5NR, MERRA2, Grid, upsampling
 from xdownscale.models import Card, Downscaler, conditioning
 from xdownscale.nn.encoder import digest
@@ -211,6 +212,7 @@ def _begin(
         "sampler": {"name": "midpoint", "evaluations": 4}
         if shape_like
         else {"name": "dpmpp", "evaluations": 8},
+        "times": {} if shape_like else {str(n): even_snr(n).tolist() for n in (2, 4, 8, 16)},
     }
     card = Card(**(free | told | measured))
     torch.manual_seed(config.seed)
@@ -265,7 +267,7 @@ def _measure(
         coarse_day, fine_day = learn.days[number]
         y = learn.coarse.day(coarse_day)
         seen.append(y[np.isfinite(y)])
-        z = np.asarray(pretrained.scaling.forward(np.nan_to_num(y)))
+        z = np.asarray(pretrained.scaling.forward(y))
         x = np.asarray(pretrained.scaling.forward(learn.fine.day(fine_day)))
         residuals.append((x - from_coarse(z)).astype(np.float32))
     if not np.isfinite(residuals).any():

@@ -97,15 +97,16 @@ class Pretrained:
             with safe_open(path, framework="pt") as file:
                 meta = json.loads((file.metadata() or {})["encoder"])
                 weights = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118 - not a dict
+            encoder = Encoder(int(meta["architecture"]["history"]), tuple(meta["architecture"]["channels"]))
+            encoder.load_state_dict(weights)
+            scaling, info, expected = _scaling.from_dict(meta["scaling"]), meta["info"], meta["digest"]
         except FileNotFoundError:
             raise
         except Exception as error:
             raise ValueError(f"{path} is not an encoder written by xdownscale.pretrain: {error}") from error
-        encoder = Encoder(int(meta["architecture"]["history"]), tuple(meta["architecture"]["channels"]))
-        encoder.load_state_dict(weights)
-        if digest(encoder) != meta["digest"]:
+        if digest(encoder) != expected:
             raise ValueError(f"{path}: the weights are not those of its digest; the file is damaged")
-        return cls(encoder.eval(), _scaling.from_dict(meta["scaling"]), meta["info"])
+        return cls(encoder.eval(), scaling, info)
 
 
 def pretrain(

@@ -99,8 +99,8 @@ class Record:
         ny, nx = self.grid.shape
         if y < 0 or y + grid.y.size > ny or (x + grid.x.size > nx and not self.grid.x.cyclic):
             raise ValueError(
-                f"the coarse record covers {_extent(self.grid)}: expected {_extent(grid)}, the whole cells of "
-                "the fine record; give a wider coarse record or a narrower fine one"
+                f"the coarse record covers {_extent(self.grid)}: expected {_extent(grid)}, the whole cells "
+                "of the fine record; give a wider coarse record or a narrower fine one"
             )
         columns: Any = slice(x, x + grid.x.size)
         if x + grid.x.size > nx:
@@ -230,9 +230,8 @@ class Pairs:
     ) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns, grid = domain
         maps = _statics(model.card.statics, window, self.coarse.instants[day])
-        condition = conditioning.condition(
-            z[rows, columns], valid[rows, columns], grid, window, method=model.card.upsampling, maps=maps
-        )
+        z, valid = conditioning.filled(z[rows, columns], valid[rows, columns]), valid[rows, columns]
+        condition = conditioning.condition(z, valid, grid, window, method=model.card.upsampling, maps=maps)
         y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
         fine = torch.from_numpy(truth[y : y + window.y.size, x : x + window.x.size])
         seen = torch.isfinite(fine) & (condition[1] > 0)
@@ -271,6 +270,9 @@ def _degraded(
     sigma = rng.uniform(0.0, _SMOOTHEST)
     filled = np.where(known, values, 0.0)
     smooth = gaussian_filter(filled, (0, sigma, sigma), mode="nearest")
+    whole = known.all(axis=(1, 2), keepdims=True)
+    share = gaussian_filter(known.astype(np.float32), (0, sigma, sigma), mode="nearest")
+    smooth = smooth / np.where(whole, np.float32(1.0), np.maximum(share, 1e-6))
     bias = gaussian_filter(rng.standard_normal(values.shape[1:]), 8.0, mode="nearest")
     bias *= _BIAS / max(float(bias.std()), 1e-12)
     return np.where(known, smooth * np.exp(bias), values).astype(np.float32)

@@ -182,7 +182,7 @@ def simulate(run: NatureRun, state: State | None = None) -> Iterator[Day]:
     --------
     >>> box = NatureRun("2005-07-01", days=2, region=(28.0, 32.0, 44.0, 50.0), spinup=0)
     >>> [day.coarse.shape for day in simulate(box)]
-    [(7, 8), (7, 8)]
+    [(7, 9), (7, 9)]
     """
     world = _World(run)
     state = state or world.begin()

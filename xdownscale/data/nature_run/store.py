@@ -2,8 +2,7 @@
 
 The store's root holds the fine truth (absent in a coarse-only record), its group `coarse` the conservative
 twin and the daily winds. Beside the store lies `STORE.state.npz` with all that the next day depends on; a run
-that is killed goes on from there and ends with the bits of an uninterrupted one. Times are the days' centres,
-with bounds.
+that is killed goes on from there and ends with the bits of an uninterrupted one. Times are the days' centres.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ def to_datasets(run: NatureRun) -> tuple[xr.Dataset, xr.Dataset]:
     >>> box = NatureRun("2005-07-01", days=1, region=(28.0, 32.0, 44.0, 50.0), spinup=0)
     >>> fine, coarse = to_datasets(box)
     >>> fine.DUEXTTAU.shape, coarse.DUEXTTAU.shape
-    ((1, 64, 96), (1, 7, 8))
+    ((1, 64, 96), (1, 7, 9))
     """
     days = list(simulate(run))
     fine, coarse = (

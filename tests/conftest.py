@@ -69,6 +69,7 @@ def make_card() -> Callable[..., Card]:
                     "condition": 4, "context": [8, 8, 8], "channels": [8, 16, 16], "blocks": 1,
                     "embedding": 16,
                 },
+                "climatology": None,
             },
             "statics": ("season",),
             "process": "flow",

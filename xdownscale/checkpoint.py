@@ -8,7 +8,7 @@ names, shapes, types and places of the weights against what the card's architect
 every weight is finite. Nothing here ever unpickles; another format is refused, not tried.
 
 Float weights are stored as float32, or the denoiser's as float16; the encoder's always as float32, because
-its digest is in the card. They are float32 once loaded.
+its digest is in the card. They are float32 once loaded. The climatology is stored as the bytes it is.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["CheckpointError", "load", "read_card", "save"]
 _KEY = "xdownscale"
 _HEADER_LIMIT = 1_000_000
 _FILE_LIMIT = 1 << 30
-_TYPES = {"F32": torch.float32, "F16": torch.float16}
+_TYPES = {"F32": torch.float32, "F16": torch.float16, "I8": torch.int8}
 _FOREIGN = {b"PK\x03\x04": "a zip archive (torch.save writes those)", b"\x89HDF": "an HDF5 or netCDF4 file"}
 
 
@@ -121,7 +121,9 @@ def load(path: str | os.PathLike[str]) -> Downscaler:
         card, entry, weights = _understand(content)
         state = safetensors.torch.load(content)
         _verify(card, entry, state)
-        state = {name: state[name].float() for name in weights}
+        state = {
+            name: state[name].float() if state[name].is_floating_point() else state[name] for name in weights
+        }
         return Downscaler.from_state(card, state, sha256=hashlib.sha256(content).hexdigest())
     except (ValueError, TypeError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
@@ -145,7 +147,9 @@ def read_card(path: str | os.PathLike[str]) -> Card:
 
 def _stored(name: str, weight: torch.Tensor, dtype: str) -> torch.Tensor:
     half = dtype == "float16" and not name.startswith("encoder.")
-    stored = weight.detach().cpu().to(torch.float16 if half else torch.float32).contiguous()
+    stored = weight.detach().cpu().contiguous()
+    if weight.is_floating_point():
+        stored = stored.to(torch.float16 if half else torch.float32)
     if not bool(torch.isfinite(stored).all()):
         raise CheckpointError(f"weight {name} is not finite as {stored.dtype}: such a model is not saved")
     return stored
@@ -237,7 +241,7 @@ def _check_weights(card: Card, header: Mapping[str, Any]) -> None:
     if set(header) != set(expected):
         odd = sorted(set(header) ^ set(expected))
         raise ValueError(f"weights and the card's architecture differ: {odd[:3]} are in one of the two only")
-    for name, (shape, _) in expected.items():
+    for name, (shape, kind) in expected.items():
         place, wanted = header[name], list(shape)
         if not isinstance(place, dict) or set(place) != {"dtype", "shape", "data_offsets"}:
             raise ValueError(f"its entry for {name} is malformed")
@@ -245,8 +249,9 @@ def _check_weights(card: Card, header: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"weight {name} has shape {place['shape']}: the card's architecture has {wanted}"
             )
-        if place["dtype"] not in _TYPES:
-            raise ValueError(f"weight {name} is {place['dtype']}: expected F32 or F16")
+        allowed = ("F32", "F16") if kind.is_floating_point else ("I8",)
+        if place["dtype"] not in allowed:
+            raise ValueError(f"weight {name} is {place['dtype']}: expected {' or '.join(allowed)}")
 
 
 def _check_places(header: Mapping[str, Any], size: int) -> None:

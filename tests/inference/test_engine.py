@@ -70,7 +70,12 @@ def known(make_card: Callable[..., Card]) -> Callable[..., Downscaler]:
 
 def plain(make_card: Callable[..., Card], **changes: Any) -> Card:
     denoiser = make_card().architecture["denoiser"] | {"context": []}
-    return make_card(**({"architecture": {"encoder": None, "denoiser": denoiser}, "inflation": {}} | changes))
+    return make_card(
+        **(
+            {"architecture": {"encoder": None, "denoiser": denoiser, "climatology": None}, "inflation": {}}
+            | changes
+        )
+    )
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_grid_is_bounded(make_card: Callable[..., Card], key: str, value: Any) -
 
 def test_without_encoder(make_card: Callable[..., Card]) -> None:
     denoiser = {**make_card().architecture["denoiser"], "context": []}
-    card = make_card(architecture={"encoder": None, "denoiser": denoiser})
+    card = make_card(architecture={"encoder": None, "denoiser": denoiser, "climatology": None})
     assert Card.from_json(card.to_json()).architecture["encoder"] is None
     assert "none" in str(card)
 

@@ -30,7 +30,7 @@ def card(request: pytest.FixtureRequest, make_card: Callable[..., Card]) -> Card
     denoiser = {"condition": 4, "context": [], "channels": [8, 16, 16], "blocks": 1, "embedding": 16}
     if request.param == "two levels":
         denoiser |= {"channels": [8, 16], "blocks": 2}
-    return make_card(architecture={"encoder": None, "denoiser": denoiser})
+    return make_card(architecture={"encoder": None, "denoiser": denoiser, "climatology": None})
 
 
 class TestState:
@@ -86,7 +86,7 @@ class TestState:
 
     def test_refuses_a_card_with_a_digest_and_no_encoder(self, make_card: Callable[..., Card]) -> None:
         card = make_card()
-        spec = {"encoder": None, "denoiser": card.architecture["denoiser"]}
+        spec = {"encoder": None, "denoiser": card.architecture["denoiser"], "climatology": None}
         with pytest.raises(ValueError, match="digest is None, the card says"):
             Downscaler.build(replace(card, architecture=spec, encoder_digest="0" * 64))
 
@@ -109,7 +109,9 @@ class TestParts:
 
     def test_without_encoder(self, make_card: Callable[..., Card]) -> None:
         denoiser = make_card().architecture["denoiser"] | {"context": []}
-        model = Downscaler.build(make_card(architecture={"encoder": None, "denoiser": denoiser}))
+        model = Downscaler.build(
+            make_card(architecture={"encoder": None, "denoiser": denoiser, "climatology": None})
+        )
         assert model.history == 1
         grid = MERRA2.window((200, 4), (300, 4))
         assert model.maps(np.zeros((1, 1, 4, 4)), np.ones((1, 1, 4, 4)), grid) is None

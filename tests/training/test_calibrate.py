@@ -52,7 +52,11 @@ def model_of(card: Card, spread: float) -> Downscaler:
 @pytest.fixture
 def card(make_card: Callable[..., Card]) -> Card:
     denoiser = make_card().architecture["denoiser"] | {"context": []}
-    return make_card(architecture={"encoder": None, "denoiser": denoiser}, inflation={}, upsampling="linear")
+    return make_card(
+        architecture={"encoder": None, "denoiser": denoiser, "climatology": None},
+        inflation={},
+        upsampling="linear",
+    )
 
 
 @pytest.fixture

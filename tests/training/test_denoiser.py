@@ -228,6 +228,7 @@ class TestCard:
                 "blocks": 1,
                 "embedding": 64,
             },
+            "climatology": None,
         }
 
     def test_region_is_that_of_the_data(self, trained: tuple[Downscaler, list[Any]]) -> None:

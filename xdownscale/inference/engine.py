@@ -262,7 +262,8 @@ class _Day:
 
     def condition(self, window: Grid) -> Tensor:
         model = self.domain.model
-        maps = conditioning.statics(model.card.statics, window, self.instant, model.card.months)
+        card = model.card
+        maps = conditioning.statics(card.statics, window, self.instant, card.months, model.climatology)
         return conditioning.condition(
             self.z, self.valid, self.domain.grid, window, method=model.card.upsampling, maps=maps
         )

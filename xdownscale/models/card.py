@@ -45,8 +45,8 @@ class Card:
     encoder_digest : str or None
         Digest of the transferred encoder's weights, 64 hex digits.
     architecture : dict
-        ``encoder`` (None, or history and channels) and ``denoiser`` (condition, context, channels, blocks,
-        embedding).
+        ``encoder`` (None, or history and channels), ``denoiser`` (condition, context, channels, blocks,
+        embedding) and ``climatology`` (None, or the window and the spans of its maps).
     statics : tuple of str
         Names of the static and seasonal maps among the condition's channels.
     process : {"flow", "ddpm"}

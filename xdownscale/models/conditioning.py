@@ -3,7 +3,7 @@
 Let y be the coarse field, z = T(y) its transformed values and U the fixed upsampling. On a window of the
 fine grid the condition is the stack of channels
 
-    U z | validity | static maps | season
+    U z | validity | static maps | season | climatology
 
 and the context is the list of the encoder's projected features, interpolated bilinearly from the coarse
 grid to the denoiser's levels (strides 2, 4, 8 of the fine grid). Both are functions of the absolute
@@ -22,6 +22,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from xdownscale.grid import Axis, Grid, interpolation_matrix
+from xdownscale.models.climatology import MAPS, Climatology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["STATICS", "channels", "condition", "context", "crops", "encode", "filled", "statics", "validity"]
 
-STATICS = ("sphere", "fourier", "season")
-_SIZES = {"sphere": 4, "fourier": 12, "season": 2}
+STATICS = ("sphere", "fourier", "season", "climatology")
+_SIZES = {"sphere": 4, "fourier": 12, "season": 2, "climatology": len(MAPS)}
 _WAVENUMBERS = (5, 20, 80)
 _YEAR_US = 365.2425 * 86_400e6
 _ALIGN = 4
@@ -70,20 +71,29 @@ def channels(names: Sequence[str]) -> int:
     return 2 + sum(_SIZES[name] for name in names)
 
 
-def statics(names: Sequence[str], window: Grid, instant: int | None, months: Sequence[int] = ()) -> Tensor:
+def statics(
+    names: Sequence[str],
+    window: Grid,
+    instant: int | None,
+    months: Sequence[int] = (),
+    climatology: Climatology | None = None,
+) -> Tensor:
     """Static and seasonal maps on a window of the fine grid.
 
     Parameters
     ----------
     names : sequence of str
         `sphere`: sine and cosine of latitude and longitude; `fourier`: sines and cosines of both at 5, 20
-        and 80 waves round the globe; `season`: sine and cosine of the time of year.
+        and 80 waves round the globe; `season`: sine and cosine of the time of year; `climatology`: mean and
+        log deviation of the residual over the training days.
     window : Grid
         Window of the fine grid, H x W cells.
     instant : int or None [microseconds since 1970]
         None means no time: the middle of `months` is taken.
     months : sequence of int, 1-12
         The months a model was trained for.
+    climatology : Climatology, optional
+        Needed where it is named.
 
     Returns
     -------
@@ -98,6 +108,10 @@ def statics(names: Sequence[str], window: Grid, instant: int | None, months: Seq
     if "season" in names:
         phase = 2 * np.pi * _year_fraction(instant, months)
         maps += [np.full((1, 1), np.sin(phase)), np.full((1, 1), np.cos(phase))]
+    if "climatology" in names:
+        if climatology is None:
+            raise ValueError("the static map 'climatology' is named, but no climatology is given")
+        maps += list(climatology.on(window).numpy())
     if not maps:
         return torch.zeros((0, *window.shape))
     return torch.from_numpy(np.stack([np.broadcast_to(m, window.shape) for m in maps]).astype(np.float32))

@@ -18,6 +18,7 @@ from xdownscale.diffusion.sample import Sampler
 from xdownscale.diffusion.schedule import from_name
 from xdownscale.grid import Grid
 from xdownscale.models import conditioning
+from xdownscale.models.climatology import MAPS, Climatology
 from xdownscale.nn.denoiser import Denoiser
 from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Downscaler"]
 
+_CLIMATOLOGY = "climatology.maps"
+
 
 class Downscaler:
     """A conditional diffusion model between two grids.
@@ -42,19 +45,27 @@ class Downscaler:
     denoiser : Denoiser
     encoder : Encoder, optional
         The frozen transfer encoder; None for a model without one.
+    climatology : Climatology, optional
+        Where the static map of this name is among the conditions.
     sha256 : str, optional
         Digest of the file that the model was read from.
 
     Raises
     ------
     ValueError
-        If the networks are not those of the card, or the encoder's digest is not the card's.
+        If the encoder's digest or the climatology is not the card's.
     """
 
     def __init__(
-        self, card: Card, denoiser: Denoiser, encoder: Encoder | None = None, sha256: str | None = None
+        self,
+        card: Card,
+        denoiser: Denoiser,
+        encoder: Encoder | None = None,
+        climatology: Climatology | None = None,
+        sha256: str | None = None,
     ) -> None:
         self.card = card
+        self.climatology = climatology
         self.denoiser = denoiser.eval()
         self.encoder = None if encoder is None else encoder.eval().requires_grad_(False)
         self.sha256 = sha256
@@ -62,16 +73,20 @@ class Downscaler:
 
     @classmethod
     def build(cls, card: Card) -> Downscaler:
-        """A model with the card's architecture and fresh weights."""
+        """A model with the card's architecture, fresh weights and an empty climatology."""
         denoiser, encoder = _networks(card)
-        return cls(card, denoiser, encoder)
+        spec = card.architecture["climatology"]
+        return cls(card, denoiser, encoder, None if spec is None else Climatology.empty(spec))
 
     @classmethod
     def expected(cls, card: Card) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
         """Names, shapes and types of the weights that the card's architecture has, without allocating any."""
         with torch.device("meta"):
             networks = _networks(card)
-        return {name: (tuple(w.shape), w.dtype) for name, w in _state(*networks).items()}
+        weights = {name: (tuple(w.shape), w.dtype) for name, w in _state(*networks).items()}
+        if (spec := card.architecture["climatology"]) is not None:
+            weights[_CLIMATOLOGY] = (len(MAPS), spec["y"][1], spec["x"][1]), torch.int8
+        return weights
 
     @classmethod
     def from_state(cls, card: Card, state: dict[str, Tensor], sha256: str | None = None) -> Downscaler:
@@ -88,15 +103,21 @@ class Downscaler:
             part = {k.partition(".")[2]: v.float() for k, v in state.items() if k.partition(".")[0] == prefix}
             if module is not None:
                 _load(module, part, prefix)
-        return cls(card, denoiser, encoder, sha256)
+        spec, climatology = card.architecture["climatology"], None
+        if spec is not None:
+            climatology = Climatology(
+                state[_CLIMATOLOGY], tuple(spec["spans"]), tuple(spec["y"]), tuple(spec["x"])
+            )
+        return cls(card, denoiser, encoder, climatology, sha256)
 
     def state(self) -> dict[str, Tensor]:
-        """All weights by name, `denoiser.*` and `encoder.*`."""
-        return _state(self.denoiser, self.encoder)
+        """All weights by name: `denoiser.*`, `encoder.*` and `climatology.maps`."""
+        state = _state(self.denoiser, self.encoder)
+        return state if self.climatology is None else state | {_CLIMATOLOGY: self.climatology.maps}
 
     def with_card(self, card: Card) -> Downscaler:
         """The same networks under another card (a new score, a fitted inflation)."""
-        return Downscaler(card, self.denoiser, self.encoder, self.sha256)
+        return Downscaler(card, self.denoiser, self.encoder, self.climatology, self.sha256)
 
     @cached_property
     def coarse(self) -> Grid:
@@ -171,9 +192,14 @@ class Downscaler:
         found = None if self.encoder is None else digest(self.encoder)
         if self.card.encoder_digest and found != self.card.encoder_digest:
             raise ValueError(
-                f"the encoder's digest is {found}, the card says {self.card.encoder_digest}: the "
-                "frozen encoder "
-                "is not the one the model was trained with; load the checkpoint it came in"
+                f"the encoder's digest is {found}, the card says {self.card.encoder_digest}: the frozen "
+                "encoder is not the one the model was trained with; load the checkpoint it came in"
+            )
+        carried = None if self.climatology is None else self.climatology.to_dict()
+        if carried != self.card.architecture["climatology"]:
+            raise ValueError(
+                f"the climatology is {carried}, the card says {self.card.architecture['climatology']}: "
+                "load the checkpoint it came in"
             )
 
 

@@ -238,6 +238,11 @@ _DENOISER = _record(
     blocks=_number(1, 8, whole=True),
     embedding=_number(2, 1024, whole=True),
 )
+_CLIMATOLOGY = _record(
+    y=_listed(_INDEX, 2, 2),
+    x=_listed(_INDEX, 2, 2),
+    spans=_listed(_number(1e-9, 1e9), 2, 2),
+)
 
 FIELDS: dict[str, Check] = {
     "name": _text(pattern=NAME),
@@ -261,7 +266,9 @@ FIELDS: dict[str, Check] = {
     "upsampling": _choice(*_UPSAMPLINGS),
     "training": _training,
     "encoder_digest": lambda value: _optional(_text(64, pattern=_HEX))(value or None),
-    "architecture": _record(encoder=_optional(_ENCODER), denoiser=_DENOISER),
+    "architecture": _record(
+        encoder=_optional(_ENCODER), denoiser=_DENOISER, climatology=_optional(_CLIMATOLOGY)
+    ),
     "statics": _sequence(_text(50), 0, 32),
     "process": _choice(*PROCESSES),
     "sampler": _record(name=_choice(*SAMPLERS), evaluations=_number(1, 9999, whole=True)),

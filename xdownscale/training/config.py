@@ -104,7 +104,7 @@ class TrainConfig:
     process: Literal["flow", "ddpm"] = "flow"
     channels: tuple[int, ...] = (48, 72, 128)
     blocks: int = 2
-    statics: tuple[str, ...] = ("sphere", "fourier", "season")
+    statics: tuple[str, ...] = ("sphere", "fourier", "season", "climatology")
     upsampling: Literal["linear", "cubic"] = "cubic"
     learning_rate: float = 2e-3
     ema: float = 0.999

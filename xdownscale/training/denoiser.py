@@ -1,9 +1,9 @@
 """Stage 2: the denoiser learns the fine residual, told by the frozen encoder what the coarse days were.
 
-Scale and spectrum of r = (T(x) - U T(y)) / scale are measured on training days; then, for t drawn on (0, 1]
-and e shaped like r, the network learns p from x_t = alpha r + sigma e. The encoder's weights take no
-gradient, and their digest before and after is compared: a training that changed them ends in an error, not in
-a checkpoint.
+Scale, spectrum and climatology of r = (T(x) - U T(y)) / scale are measured on training days; then, for t
+drawn on (0, 1] and e shaped like r, the network learns p from x_t = alpha r + sigma e. The encoder's weights
+take no gradient, and their digest before and after is compared: a training that changed them ends in an
+error, not in a checkpoint.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from xdownscale.grid import G5NR, MERRA2, Grid, upsampling
 from xdownscale.models import Card, Downscaler, conditioning
 from xdownscale.nn.encoder import digest
 from xdownscale.noise import Spectrum, estimate
+from xdownscale.training.climatology import Folds, measure
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.loop import Run, fit
 from xdownscale.training.objective import coloured, levels, roughness, weighted_loss
@@ -31,11 +32,12 @@ from xdownscale.training.pairs import Batch, Pairs, Record, generator
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import xarray as xr
     from numpy.typing import NDArray
 
+    from xdownscale.models.climatology import Climatology
     from xdownscale.training.encoder import Pretrained
 
 __all__ = ["train"]
@@ -94,7 +96,9 @@ def train(
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
     learn, held = _split(pairs)
     before = pretrained.digest
-    model = _begin(learn, held, pretrained, config, grids, dict(card or {}), fine)
+    found = _Measured.on(learn, pretrained, config)
+    learn = replace(learn, folds=found.folds)
+    model = _begin(learn, held, pretrained, config, grids, _told(fine) | dict(card or {}), found)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stage = _Stage(model, learn, held, config, device)
     key = json.dumps([config.to_dict(), before, learn.days[0], learn.days[-1], model.card.residual_scale])
@@ -176,16 +180,14 @@ def _begin(
     pretrained: Pretrained,
     config: TrainConfig,
     grids: tuple[Grid, Grid],
-    given: dict[str, Any],
-    fine: xr.DataArray,
+    told: dict[str, Any],
+    found: _Measured,
 ) -> Downscaler:
     """A fresh denoiser around the frozen encoder, with all that the data tell on its card."""
-    residuals, quantiles, largest = _measure(learn, pretrained, config)
-    scale = float(np.nanstd(residuals))
     shape_like = config.process == "flow"
-    spectrum = estimate(residuals / scale) if shape_like else Spectrum.white()
     coarse = learn.coarse
-    told = _told(fine) | {"region": _region(coarse.grid), "months": _months(coarse, learn)} | given
+    climatology = None if found.folds is None else found.folds.whole
+    told = {"region": _region(coarse.grid), "months": _months(coarse, learn)} | told
     told["training"] = told["training"] | {
         "config": config.to_dict(),
         "pretraining": pretrained.info,
@@ -200,15 +202,15 @@ def _begin(
         "fine": grids[1].to_dict(),
         "upsampling": config.upsampling,
         "encoder_digest": pretrained.digest,
-        "architecture": _architecture(pretrained, config),
+        "architecture": _architecture(pretrained, config, climatology),
         "statics": config.statics,
         "process": config.process,
-        "residual_scale": scale,
-        "spectrum": spectrum.to_dict(),
-        "source_quantiles": quantiles,
+        "residual_scale": found.scale,
+        "spectrum": found.spectrum.to_dict(),
+        "source_quantiles": found.quantiles,
     }
     free: dict[str, Any] = {
-        "value_range": (0.0, 2.0 * largest),
+        "value_range": (0.0, 2.0 * found.largest),
         "sampler": {"name": "midpoint", "evaluations": 4}
         if shape_like
         else {"name": "dpmpp", "evaluations": 8},
@@ -216,10 +218,10 @@ def _begin(
     }
     card = Card(**(free | told | measured))
     torch.manual_seed(config.seed)
-    model = Downscaler.build(replace(card, encoder_digest=None))
-    if model.encoder is not None:
-        model.encoder.load_state_dict(pretrained.encoder.state_dict())
-    return model.with_card(card)
+    fresh = Downscaler.build(replace(card, encoder_digest=None))
+    if fresh.encoder is not None:
+        fresh.encoder.load_state_dict(pretrained.encoder.state_dict())
+    return Downscaler(card, fresh.denoiser, fresh.encoder, climatology)
 
 
 def _told(fine: xr.DataArray) -> dict[str, Any]:
@@ -243,7 +245,9 @@ def _told(fine: xr.DataArray) -> dict[str, Any]:
     }
 
 
-def _architecture(pretrained: Pretrained, config: TrainConfig) -> dict[str, Any]:
+def _architecture(
+    pretrained: Pretrained, config: TrainConfig, climatology: Climatology | None
+) -> dict[str, Any]:
     channels = list(pretrained.encoder.channels)
     return {
         "encoder": {"history": pretrained.encoder.history, "channels": channels},
@@ -254,29 +258,50 @@ def _architecture(pretrained: Pretrained, config: TrainConfig) -> dict[str, Any]
             "blocks": config.blocks,
             "embedding": 64,
         },
+        "climatology": None if climatology is None else climatology.to_dict(),
     }
 
 
-def _measure(
-    learn: Pairs, pretrained: Pretrained, config: TrainConfig
-) -> tuple[NDArray[np.float32], list[float], float]:
-    """Residuals of some days on whole coarse cells, quantiles of the coarse input, largest coarse value."""
+@dataclass(frozen=True, eq=False)
+class _Measured:
+    """What the training days say of the residual and of the coarse input."""
+
+    scale: float
+    spectrum: Spectrum
+    quantiles: list[float]
+    largest: float
+    folds: Folds | None
+
+    @classmethod
+    def on(cls, learn: Pairs, pretrained: Pretrained, config: TrainConfig) -> _Measured:
+        some = np.unique(np.linspace(0, len(learn.days) - 1, _MEASURED_DAYS).astype(int))
+        residuals = np.stack(list(_residuals(learn, pretrained, config, some)))
+        if not np.isfinite(residuals).any():
+            raise ValueError(
+                "the fine truth has no valid cell on the days in common: check its fill value and its grid"
+            )
+        scale = float(np.nanstd(residuals))
+        spectrum = estimate(residuals / scale) if config.process == "flow" else Spectrum.white()
+        seen = np.concatenate([learn.coarse.day(learn.days[number][0]).ravel() for number in some])
+        seen = seen[np.isfinite(seen)]
+        folds = None
+        if "climatology" in config.statics:
+            every = _residuals(learn, pretrained, config, np.arange(len(learn.days)))
+            folds = measure((r / np.float32(scale) for r in every), len(learn.days), learn.fine.grid)
+        quantiles = [float(q) for q in np.quantile(seen, np.linspace(0, 1, 101))]
+        return cls(scale, spectrum, quantiles, float(seen.max()), folds)
+
+
+def _residuals(
+    learn: Pairs, pretrained: Pretrained, config: TrainConfig, numbers: NDArray[np.int64]
+) -> Iterator[NDArray[np.float32]]:
+    """T(x) - U T(y) of some of the days, on the whole window of the fine record."""
     from_coarse = upsampling(learn.coarse.grid, learn.fine.grid, config.upsampling)
-    residuals, seen = [], []
-    for number in np.unique(np.linspace(0, len(learn.days) - 1, _MEASURED_DAYS).astype(int)):
+    for number in numbers:
         coarse_day, fine_day = learn.days[number]
-        y = learn.coarse.day(coarse_day)
-        seen.append(y[np.isfinite(y)])
-        z = np.asarray(pretrained.scaling.forward(y))
+        z = np.asarray(pretrained.scaling.forward(learn.coarse.day(coarse_day)))
         x = np.asarray(pretrained.scaling.forward(learn.fine.day(fine_day)))
-        residuals.append((x - from_coarse(z)).astype(np.float32))
-    if not np.isfinite(residuals).any():
-        raise ValueError(
-            "the fine truth has no valid cell on the days in common: check its fill value and its grid"
-        )
-    values = np.concatenate(seen)
-    quantiles = [float(q) for q in np.quantile(values, np.linspace(0, 1, 101))]
-    return np.stack(residuals), quantiles, float(values.max())
+        yield (x - from_coarse(z)).astype(np.float32)
 
 
 def _date(record: Record, day: int) -> str:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from xdownscale.models.climatology import Climatology
     from xdownscale.models.downscaler import Downscaler
+    from xdownscale.training.climatology import Folds
     from xdownscale.training.config import TrainConfig
 
 __all__ = ["DAY_US", "Batch", "Pairs", "Record", "generator"]
@@ -145,11 +147,14 @@ class Pairs:
     coarse, fine : Record
     days : tuple of (int, int)
         Positions (coarse, fine) of the days in common.
+    folds : Folds, optional
+        Climatologies that leave each of the days out. Without, the model's own is shown.
     """
 
     coarse: Record
     fine: Record
     days: tuple[tuple[int, int], ...]
+    folds: Folds | None = None
 
     @classmethod
     def of(cls, coarse: Record, fine: Record) -> Pairs:
@@ -170,7 +175,7 @@ class Pairs:
         return cls(coarse, fine, days)
 
     def part(self, days: Sequence[int]) -> Pairs:
-        """The same records, with some of the days."""
+        """The same records, with some of the days; without folds, which are of all the days."""
         return Pairs(self.coarse, self.fine, tuple(self.days[i] for i in days))
 
     def inside(self, coarse: Grid) -> Grid:
@@ -200,9 +205,11 @@ class Pairs:
             known = _dropped(known, rng, config.dropout)
             z = np.where(known, model.scaling.forward(np.where(known, values, 0.0)), 0.0).astype(np.float32)
             domain, truth = _cut_domain(self.coarse.grid, rng, config.edges), self.fine.day(fine_day)
+            climatology = model.climatology if self.folds is None else self.folds.unseen(number)
             for _ in range(each):
                 window = self._crop(rng, config.crop)
-                parts.append(self._sample(model, config, z[-1], known[-1], domain, truth, window, coarse_day))
+                maps = _statics(model.card.statics, window, self.coarse.instants[coarse_day], climatology)
+                parts.append(self._sample(model, config, z[-1], known[-1], domain, truth, maps, window))
                 windows.append((row, window))
             histories.append(z)
             masks.append(known.astype(np.float32))
@@ -225,11 +232,10 @@ class Pairs:
         valid: NDArray[np.bool_],
         domain: tuple[slice, slice, Grid],
         truth: NDArray[np.float32],
+        maps: Tensor,
         window: Grid,
-        day: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         rows, columns, grid = domain
-        maps = _statics(model.card.statics, window, self.coarse.instants[day])
         z, valid = conditioning.filled(z[rows, columns], valid[rows, columns]), valid[rows, columns]
         condition = conditioning.condition(z, valid, grid, window, method=model.card.upsampling, maps=maps)
         y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
@@ -248,17 +254,16 @@ class Pairs:
 _CACHE: dict[tuple[tuple[str, ...], Grid], Tensor] = {}
 
 
-def _statics(names: Sequence[str], window: Grid, when: int) -> Tensor:
-    """Maps of a window; the fixed ones are kept, since crops come again."""
-    fixed = tuple(n for n in names if n != "season")
+def _statics(names: Sequence[str], window: Grid, when: int, climatology: Climatology | None) -> Tensor:
+    """Maps of a window; those of the place alone are kept, since crops come again."""
+    fixed = tuple(n for n in names if n in ("sphere", "fourier"))
     key = fixed, window
     if key not in _CACHE:
         if len(_CACHE) > 4096:
             _CACHE.clear()
         _CACHE[key] = conditioning.statics(fixed, window, None)
-    if "season" not in names:
-        return _CACHE[key]
-    return torch.cat([_CACHE[key], conditioning.statics(("season",), window, when)])
+    others = tuple(n for n in names if n not in fixed)
+    return torch.cat([_CACHE[key], conditioning.statics(others, window, when, climatology=climatology)])
 
 
 def _degraded(

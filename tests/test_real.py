@@ -70,6 +70,7 @@ def test_the_file_passes_the_compliance_checker(fine: xr.DataArray, tmp_path: pa
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
 
 
+@pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")  # affine, called by rioxarray
 def test_a_raster_opens_again(fine: xr.DataArray, tmp_path: pathlib.Path) -> None:
     import rioxarray
 

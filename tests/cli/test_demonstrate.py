@@ -33,7 +33,7 @@ def _small_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """A corner of the sample: the demo's own size is for `make demo`."""
     from xdownscale.data import sample
 
-    corner = sample.open_sample().isel(lat=slice(40, 52), lon=slice(40, 52)).load()
+    corner = sample.open_sample().isel(lat=slice(20, 32), lon=slice(20, 32)).load()
     monkeypatch.setattr(sample, "open_sample", lambda: corner)
 
 

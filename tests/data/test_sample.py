@@ -32,8 +32,6 @@ def test_a_sample_is_a_cut_of_the_twin(tmp_path, coarse):
 
 
 def test_the_bundled_sample_can_be_downscaled():
-    if not (sample.files("xdownscale.data") / "sample" / "jja_asia.nc").is_file():
-        pytest.skip("the sample is made with the bundled model: make jja_asia")
     data = sample.open_sample()
     assert data.DUEXTTAU.dims == ("time", "lat", "lon")
     assert data.DUEXTTAU.dtype == np.float32

@@ -248,6 +248,7 @@ def _encoded(out: xr.DataArray) -> xr.DataArray:
         out[name].encoding["_FillValue"] = None
         if out[name].dtype.kind == "M":
             out[name].encoding |= _TIME
+            out[name].attrs.setdefault("units_metadata", "leap_seconds: none")
     out.attrs.pop("grid_mapping", None)
     out.encoding["grid_mapping"] = "spatial_ref"
     return out

@@ -29,7 +29,7 @@ def open_sample() -> xr.Dataset:
     >>> open_sample().DUEXTTAU.dims
     ('time', 'lat', 'lon')
     """
-    with as_file(files("xdownscale.data") / "sample" / _FILE) as path, xr.open_dataset(path) as data:
+    with as_file(files("xdownscale.data") / "bundled" / _FILE) as path, xr.open_dataset(path) as data:
         loaded: xr.Dataset = data.load()
     return loaded
 

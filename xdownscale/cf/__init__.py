@@ -2,6 +2,6 @@
 
 from xdownscale.cf.discover import Axes, discover
 from xdownscale.cf.template import build, to_dataset
-from xdownscale.cf.understand import Field, understand
+from xdownscale.cf.understand import Field, check_bounds, understand
 
-__all__ = ["Axes", "Field", "build", "discover", "to_dataset", "understand"]
+__all__ = ["Axes", "Field", "build", "check_bounds", "discover", "to_dataset", "understand"]

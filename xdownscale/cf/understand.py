@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["Field", "understand"]
+__all__ = ["Field", "check_bounds", "understand"]
 
 _DAY_US = 86_400_000_000
 
@@ -123,8 +123,35 @@ def understand(da: xr.DataArray, grid: Grid, *, dims: Mapping[str, Hashable] | N
     x, backwards = _located_lon(grid.x, lon[::-1] if down[1] else lon, str(axes.lon))
     roll = x.start if x.cyclic else 0
     x = x.window(0, x.size) if x.cyclic else x
-    _check_bounds(da, axes, grid)
     return Field(da, axes, Grid(y, x, grid.crs), (down[0], down[1] or backwards), roll, _instants(da, axes))
+
+
+def check_bounds(dataset: xr.Dataset) -> None:
+    """Refuse cells whose bounds do not lie about their coordinate; a DataArray cannot carry bounds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its coordinates name their bounds in their attributes, as CF has it. Bounds of time are not looked at.
+
+    Raises
+    ------
+    ValueError
+        If the middles of a coordinate's bounds are more than a hundredth of a cell away from it.
+    """
+    for name, coordinate in dataset.coords.items():
+        bounds = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
+        known = bounds in dataset.variables and coordinate.ndim == 1 and coordinate.dtype.kind == "f"
+        if not known or dataset[bounds].shape != (coordinate.size, 2) or coordinate.size < 2:
+            continue
+        values = np.asarray(coordinate.values, dtype=np.float64)
+        apart = np.abs(np.asarray(dataset[bounds].values, dtype=np.float64).mean(axis=1) - values)
+        inner = apart[1:-1] if apart.size > 2 else apart  # a polar cell's middle is not its centre
+        if inner.max() > 0.01 * np.median(np.abs(np.diff(values))):
+            raise ValueError(
+                f"bounds {bounds!r} contradict {name!r}: their middles are up to {inner.max():g} away; "
+                f"correct or drop them, dataset = dataset.drop_vars({bounds!r})"
+            )
 
 
 def _check_values(da: xr.DataArray) -> None:
@@ -278,22 +305,6 @@ def _check_levels(da: xr.DataArray, axes: Axes) -> None:
             raise ValueError(
                 f"dimension {name!r} is vertical with {da.sizes[name]} levels: choose one, "
                 f"da.isel({{{name!r}: 0}})"
-            )
-
-
-def _check_bounds(da: xr.DataArray, axes: Axes, grid: Grid) -> None:
-    for name, axis in ((axes.lat, grid.y), (axes.lon, grid.x)):
-        bounds = da[name].attrs.get("bounds", da[name].encoding.get("bounds"))
-        if bounds not in da.coords or da[bounds].shape != (da.sizes[name], 2):
-            continue
-        middle = np.asarray(da[bounds].values, dtype=np.float64).mean(axis=1)
-        apart = np.abs(middle - np.asarray(da[name].values, dtype=np.float64))
-        inner = apart[1:-1] if apart.size > 2 else apart
-        if inner.size and inner.max() > 0.01 * axis.step:
-            raise ValueError(
-                f"bounds {bounds!r} contradict {name!r}: their middles are up to {inner.max():g} away; "
-                "correct or drop them, "
-                f"da = da.drop_vars({bounds!r})"
             )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from xdownscale.cf import Field, build, understand
+from xdownscale.cf import Field, build, check_bounds, understand
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
@@ -231,6 +231,7 @@ def _one_variable(da: xr.DataArray | xr.Dataset) -> xr.DataArray:
             n for n, v in da.data_vars.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))
         ]
         if len(names) == 1:
+            check_bounds(da)
             return da[names[0]]
         raise ValueError(
             f"the Dataset has the variables {names}: choose one, "

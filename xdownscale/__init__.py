@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xdownscale.accessor import DownscaleAccessor
 
 if TYPE_CHECKING:
+    from xdownscale.cf import to_dataset
     from xdownscale.checkpoint import CheckpointError, load, save
     from xdownscale.data import nature_run
     from xdownscale.data.readers import open_g5nr, open_merra2
@@ -53,10 +54,12 @@ __all__ = [
     "pretrain",
     "resolve",
     "save",
+    "to_dataset",
     "train",
 ]
 
 _ROOMS = {
+    "cf": ("to_dataset",),
     "checkpoint": ("CheckpointError", "load", "save"),
     "data": ("nature_run",),
     "data.readers": ("open_g5nr", "open_merra2"),

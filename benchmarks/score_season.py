@@ -94,7 +94,7 @@ class Season:
             / np.average((self.truth - centre) ** 2, weights=w)
         )
 
-    def ratios(self, fields) -> dict[str, list[float]]:
+    def ratios(self, fields) -> dict[str, list[float | None]]:
         """Power over the truth's by band, along longitude and latitude."""
         return {
             name: ratio(power(fields, axis=axis), power(self.truth, axis=axis))
@@ -114,8 +114,10 @@ class Season:
         }
 
 
-def ratio(ours, truth) -> list[float]:
-    return [round(float(v), 4) for v in band_ratio(ours[1], truth[1], ours[0], BANDS)]
+def ratio(ours, truth) -> list[float | None]:
+    """Power by band; None where the box is too small to hold the band."""
+    found = band_ratio(ours[1], truth[1], ours[0], BANDS)
+    return [round(float(v), 4) if np.isfinite(v) else None for v in found]
 
 
 def score(model, season: Season, members: int, evaluations: int) -> dict:
@@ -146,7 +148,7 @@ def score(model, season: Season, members: int, evaluations: int) -> dict:
     compared = {}
     for name, axis in (("lon", -1), ("lat", -2)):
         k, truth_power = power(season.truth, axis=axis)
-        compared[name] = [round(float(v), 4) for v in band_ratio(spectra[name] / n, truth_power, k, BANDS)]
+        compared[name] = ratio((k, spectra[name] / n), (k, truth_power))
     return {
         "name": f"{model.card.name}, {sampler.name} {evaluations}",
         "evaluations": evaluations,
@@ -167,7 +169,7 @@ def show(rows: list[dict]) -> None:
     print(f"{'':24} CRPS/MAEcub spread/skill  R2mean  power over truth's by wavelength [cells] {bands}")
     for row in rows:
         for name in ("lon", "lat"):
-            values = " ".join(f"{v:9.3f}" for v in row["spectrum"][name])
+            values = " ".join(f"{np.nan if v is None else v:9.3f}" for v in row["spectrum"][name])
             scores = row["crps_over_bicubic_mae"], row.get("spread_skill", np.nan), row["r2"]
             print(f"{row['name']:24} {scores[0]:11.4f} {scores[1]:12.3f} {scores[2]:7.4f}  {name} {values}")
 

@@ -45,6 +45,7 @@ def full_size(make_card: Callable[..., Card]) -> Downscaler:
                 "blocks": 2,
                 "embedding": 64,
             },
+            "climatology": None,
         },
         statics=statics,
         spectrum=COLOURED.to_dict(),

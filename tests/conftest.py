@@ -76,7 +76,7 @@ def make_card() -> Callable[..., Card]:
             "sampler": {"name": "midpoint", "evaluations": 4},
             "residual_scale": 0.25,
             "spectrum": Spectrum.white().to_dict(),
-            "inflation": {"4": 1.1, "8": 1.05},
+            "inflation": {"4": [1.1, 1.2], "8": [1.05]},
             "source_quantiles": tuple(np.linspace(0.0, 2.0, 101)),
             "scores": (
                 {"method": "bicubic", "CRPS": 0.031},

@@ -131,6 +131,19 @@ class TestSpectrum:
         direct = white((0, 20), (0, 20), **KEY)
         assert (shaped(Spectrum.white().kernel(), (0, 20), (0, 20), **KEY) == direct).all()
 
+    def test_inflated(self) -> None:
+        """Factors raise the power at their own wavenumbers; one factor for all, and white noise, scale."""
+        plain, all_, small = (RED.kernel(f) for f in ((1.0,), (1.5,), (1.0, 1.0, 1.0, 2.0, 2.0)))
+        np.testing.assert_allclose(all_, 1.5 * plain, rtol=1e-12)
+        response = np.abs(np.fft.fft(small.sum(axis=0), 512)) / np.abs(np.fft.fft(plain.sum(axis=0), 512))
+        np.testing.assert_allclose(response[:96], 1.0, rtol=0.05)  # wavenumbers to 3/16
+        np.testing.assert_allclose(response[224:257], 2.0, rtol=0.05)  # from 7/16
+        assert (
+            shaped(Spectrum.white().kernel((2.0,)), (0, 20), (0, 20), **KEY)
+            == 2 * white((0, 20), (0, 20), **KEY)
+        ).all()
+        assert 1.0 < Spectrum.white().kernel((1.0, 2.0)).item() < 2.0
+
     def test_kernel(self) -> None:
         kernel = RED.kernel()
         assert kernel.shape == (49, 49)

@@ -22,11 +22,11 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Spectrum", "estimate", "instant", "shaped", "white"]
+__all__ = ["BLOCK", "Spectrum", "estimate", "instant", "rings", "shaped", "white"]
 
 BLOCK = 64
 _TIMELESS = 1 << 63
@@ -151,7 +151,7 @@ def shaped(
     }
     wide = white((y[0] - r, y[1] + 2 * r), (x[0] - r, x[1] + 2 * r), **key)
     if r == 0:
-        return wide
+        return np.asarray(kernel[0, 0] * wide, dtype=np.float32)
     return np.asarray(fftconvolve(wide, kernel, mode="valid"), dtype=np.float32)
 
 
@@ -190,20 +190,29 @@ class Spectrum:
         """All wavenumbers alike."""
         return cls((1.0, 1.0), 0.0, 0)
 
-    def kernel(self) -> NDArray[np.float64]:
-        """The compact kernel with this spectrum, shape (2 r + 1, 2 r + 1); its squares sum to one."""
+    def kernel(self, inflation: Sequence[float] = (1.0,)) -> NDArray[np.float64]:
+        """The compact kernel with this spectrum; its squares sum to one where nothing is inflated.
+
+        Parameters
+        ----------
+        inflation : sequence of float
+            Factors on the amplitude at equally spaced wavenumbers from 0 to 1/2; one is for all. White noise
+            of radius 0 takes their root mean square.
+
+        Returns
+        -------
+        ndarray, shape (2 r + 1, 2 r + 1)
+        """
         r = self.radius
-        if r == 0:
-            return np.ones((1, 1))
-        n = 8 * r
+        n = 8 * max(r, 8)
         k = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.fftfreq(n)[None, :])
         power = np.interp(k, np.linspace(0, 0.5, len(self.power)), self.power)
         amplitude = np.sqrt(power + self.floor * power.mean())
-        whole = np.fft.fftshift(np.fft.ifft2(amplitude).real)
-        middle = slice(n // 2 - r, n // 2 + r + 1)
-        distance = np.hypot(*np.mgrid[-r : r + 1, -r : r + 1]) / (r + 1)
-        compact = whole[middle, middle] * np.cos(0.5 * np.pi * np.minimum(distance, 1.0)) ** 2
-        return np.asarray(compact / np.sqrt((compact**2).sum()))
+        factor = np.interp(k, np.linspace(0, 0.5, len(inflation)), inflation)
+        if r == 0:
+            return np.asarray(np.sqrt((factor**2).mean(keepdims=True)))
+        plain = _compact(amplitude, r)
+        return np.asarray(_compact(factor * amplitude, r) / np.sqrt((plain**2).sum()))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -240,7 +249,24 @@ def estimate(residuals: NDArray[Any], *, bins: int = 33, radius: int = 32, floor
     Spectrum
     """
     fields = np.asarray(residuals, dtype=np.float64)
-    fields = np.nan_to_num(fields - np.nanmean(fields))
+    power = rings(np.nan_to_num(fields - np.nanmean(fields)), bins)
+    return Spectrum(tuple(float(p) for p in power), floor, radius)
+
+
+def rings(fields: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
+    """Mean Hann-windowed periodogram of fields by rings of wavenumber.
+
+    Parameters
+    ----------
+    fields : ndarray, shape (n, ny, nx)
+    bins : int
+        Wavenumbers, equally spaced from 0 to 1/2.
+
+    Returns
+    -------
+    ndarray, shape (bins,)
+        A ring's mean over its modes; white noise of unit variance has 1 everywhere.
+    """
     ny, nx = fields.shape[-2:]
     window = np.outer(np.hanning(ny), np.hanning(nx))
     window /= np.sqrt((window**2).mean())
@@ -250,7 +276,16 @@ def estimate(residuals: NDArray[Any], *, bins: int = 33, radius: int = 32, floor
     inside = ring < bins
     sums = np.bincount(ring[inside], power[inside], bins)
     counts = np.bincount(ring[inside], minlength=bins)
-    return Spectrum(tuple(float(p) for p in sums / np.maximum(counts, 1)), floor, radius)
+    return np.asarray(sums / np.maximum(counts, 1))
+
+
+def _compact(amplitude: NDArray[np.float64], r: int) -> NDArray[np.float64]:
+    """The middle of an amplitude's kernel, tapered to zero at radius r."""
+    n = len(amplitude)
+    middle = slice(n // 2 - r, n // 2 + r + 1)
+    whole = np.fft.fftshift(np.fft.ifft2(amplitude).real)[middle, middle]
+    distance = np.hypot(*np.mgrid[-r : r + 1, -r : r + 1]) / (r + 1)
+    return np.asarray(whole * np.cos(0.5 * np.pi * np.minimum(distance, 1.0)) ** 2)
 
 
 def _block(seed: int, member: int, place: int, when: int, stream: int) -> NDArray[np.float32]:

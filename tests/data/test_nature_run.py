@@ -84,9 +84,9 @@ def test_eddies_have_the_prescribed_speed_and_memory():
     assert speed == pytest.approx(eddies.rms, rel=0.1)
     k = np.hypot(*eddies.wavenumbers)
     three = np.unravel_index(np.argmin(np.abs(k - 3)), k.shape)
-    assert -1 / np.log(eddies.memory[three]) == pytest.approx(150.0, rel=0.05)
+    assert -1 / np.log(eddies.memory[three]) == pytest.approx(240.0, rel=0.05)
     hundred = np.unravel_index(np.argmin(np.abs(k - 100)), k.shape)
-    assert -1 / np.log(eddies.memory[hundred]) == pytest.approx(150 * (100 / 3) ** (-2 / 3), rel=0.05)
+    assert -1 / np.log(eddies.memory[hundred]) == pytest.approx(240 * (100 / 3) ** (-2 / 3), rel=0.05)
 
 
 def test_a_step_keeps_the_variance_and_the_lag():

@@ -168,7 +168,7 @@ class TestNoise:
     def test_is_the_field_s_own(self, known: Callable[..., Downscaler], product: Any) -> None:
         """A fresh network draws the noise of (seed, member, instant, absolute cell), times the inflation."""
         spectrum = Spectrum(tuple(np.linspace(1.0, 0.05, 17)), 1e-3, 8)
-        model = known(fresh, spectrum=spectrum.to_dict(), inflation={"4": 1.25}, residual_scale=0.05)
+        model = known(fresh, spectrum=spectrum.to_dict(), inflation={"4": [1.25]}, residual_scale=0.05)
         y = lognormal(GRID) + 0.5
         out = draw(model, y, GRID, [TODAY], replace(OPTIONS, members=(3, 0), product=product))
         fine = refined(GRID, G5NR)

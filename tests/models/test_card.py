@@ -50,9 +50,9 @@ def test_frozen(make_card: Callable[..., Card]) -> None:
 
 
 def test_replace_validates(make_card: Callable[..., Card]) -> None:
-    assert dataclasses.replace(make_card(), inflation={8: 1.2}).inflation == {"8": 1.2}
+    assert dataclasses.replace(make_card(), inflation={8: [1.2]}).inflation == {"8": [1.2]}
     with pytest.raises(ValueError, match=r"'inflation'.*found 0\.0, expected a number from 0\.1"):
-        dataclasses.replace(make_card(), inflation={8: 0.0})
+        dataclasses.replace(make_card(), inflation={8: [0.0]})
 
 
 def test_synthetic_is_told(make_card: Callable[..., Card]) -> None:
@@ -131,7 +131,7 @@ def test_foreign_text(text: str, message: str) -> None:
         ("sampler", {"name": "ddim", "evaluations": 0}, "from 1 to 9999"),
         ("times", {"8": [0.0, 1.0]}, "levels that fall"),
         ("times", {"eight": [1.0, 0.0]}, "number of evaluations"),
-        ("inflation", {"8": 1e9}, "from 0.1 to 10"),
+        ("inflation", {"8": [1e9]}, "from 0.1 to 10"),
         ("residual_scale", 0.0, "from 1e-09"),
         ("source_quantiles", [0.0, 1.0], "101 quantiles or none"),
         ("source_quantiles", [1.0] + [0.0] * 100, "ascending"),

@@ -138,18 +138,22 @@ class TestParts:
 
 
 @pytest.mark.parametrize(
-    ("fitted", "asked", "factor"),
+    ("fitted", "asked", "factors"),
     [
-        ({"2": 1.4, "4": 1.2, "16": 1.05}, 4, 1.2),
-        ({"2": 1.4, "4": 1.2, "16": 1.05}, 1, 1.4),
-        ({"2": 1.4, "4": 1.2, "16": 1.05}, 9, 1.2),
-        ({"2": 1.4, "4": 1.2, "16": 1.05}, 10, 1.2),  # as far from 4 as from 16: the smaller
-        ({"2": 1.4, "4": 1.2, "16": 1.05}, 11, 1.05),
-        ({"2": 1.4, "4": 1.2, "16": 1.05}, 1000, 1.05),
-        ({}, 4, 1.0),
+        ({"2": [1.4], "4": [1.2, 1.3], "16": [1.05]}, 4, [1.2, 1.3]),
+        ({"2": [1.4], "4": [1.2, 1.3], "16": [1.05]}, 1, [1.4]),
+        ({"2": [1.4], "4": [1.2, 1.3], "16": [1.05]}, 9, [1.2, 1.3]),
+        (
+            {"2": [1.4], "4": [1.2, 1.3], "16": [1.05]},
+            10,
+            [1.2, 1.3],
+        ),  # 4 and 16 are as far: the smaller
+        ({"2": [1.4], "4": [1.2, 1.3], "16": [1.05]}, 11, [1.05]),
+        ({"2": [1.4], "4": [1.2, 1.3], "16": [1.05]}, 1000, [1.05]),
+        ({}, 4, [1.0]),
     ],
 )
 def test_inflation_of_the_nearest(
-    make_card: Callable[..., Card], fitted: dict[str, Any], asked: int, factor: float
+    make_card: Callable[..., Card], fitted: dict[str, Any], asked: int, factors: list[float]
 ) -> None:
-    assert Downscaler.build(make_card(inflation=fitted)).inflation(asked) == factor
+    assert Downscaler.build(make_card(inflation=fitted)).inflation(asked) == factors

@@ -21,7 +21,7 @@ def test_numbers_become_floats_and_sequences_tuples() -> None:
 
 
 def test_keys_of_numbers_become_text() -> None:
-    assert schema.check("inflation", {4: 1, 16: 1.5}) == {"4": 1.0, "16": 1.5}
+    assert schema.check("inflation", {4: [1], 16: [1.5, 2]}) == {"4": [1.0], "16": [1.5, 2.0]}
 
 
 def test_empty_digest_is_none() -> None:

@@ -74,7 +74,7 @@ def test_another_seed_gives_other_weather_in_the_same_world():
     worlds = [_World(replace(BOX, seed=seed)) for seed in (1, 2)]
     assert torch.equal(worlds[0].height, worlds[1].height)
     winds = [world.eddies.wind(world.eddies.draw(0)) for world in worlds]
-    assert abs(np.corrcoef(winds[0].ravel(), winds[1].ravel())[0, 1]) < 0.05
+    assert abs(np.corrcoef(winds[0].ravel(), winds[1].ravel())[0, 1]) < 0.15  # a hundred modes count
     one, other = ([day.fine for day in simulate(replace(BOX, seed=seed, days=3))] for seed in (1, 2))
     a, b = (np.log(np.stack(x)) - np.log(np.stack(x)).mean(axis=0) for x in (one, other))
     assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.4  # three days are few
@@ -126,12 +126,12 @@ def test_eddies_have_the_prescribed_rms_and_spectrum():
     assert np.sqrt(wind) == pytest.approx(eddies.rms, rel=0.05)
     k = np.hypot(*eddies.wavenumbers)
     energy = (np.abs(eddies.amplitude) ** 2 * k**2 * power).astype(np.float64)
-    bands = [(2, 6), (6, 15), (15, 40), (40, 100)]
+    bands = [(2, 6), (6, 15), (15, 40), (40, 80)]
     measured = np.array([energy[(k >= low) & (k < high)].sum() for low, high in bands])
-    shape = np.where((k > 1.5) & (k < 110), (k**2 + 16) ** -2.5 * k**2, 0.0)
+    shape = np.where((k > 1.5) & (k < 80), (k**2 + 120) ** -4.4 * k**2, 0.0)
     expected = np.array([shape[(k >= low) & (k < high)].sum() for low, high in bands])
     np.testing.assert_allclose(measured / measured.sum(), expected / expected.sum(), rtol=0.1)
-    assert eddies.amplitude[(k <= 1.5) | (k >= 110)].max() == 0.0
+    assert eddies.amplitude[(k <= 1.5) | (k >= 80)].max() == 0.0
 
 
 def test_modes_forget_at_the_prescribed_rate():
@@ -146,7 +146,7 @@ def test_modes_forget_at_the_prescribed_rate():
         product = np.real(z[lag:, band] * z[:-lag, band].conj()).mean()
         expected = (eddies.memory[band] ** lag).mean()
         assert product / (np.abs(z[:, band]) ** 2).mean() == pytest.approx(expected, abs=0.03)
-        prescribed = np.clip(150.0 * (k[band] / 3) ** (-2 / 3), 8.0, 200.0)
+        prescribed = np.clip(240.0 * (k[band] / 3) ** (-2 / 3), 12.0, 300.0)
         np.testing.assert_allclose(eddies.memory[band], np.exp(-1 / prescribed), rtol=1e-12)
 
 

@@ -295,9 +295,8 @@ def _residual(day: _Day, options: Options, member: int, instant: int | None) -> 
         return _finished_patches(day, options, member, instant)
     domain = day.domain
     window = domain.extended
-    noise = partial(_noise, domain.model, seed=options.seed, member=member, instant=instant)
-    factor = domain.model.inflation(options.sampler.evaluations) if options.product == "draw" else 1.0
-    start = factor * noise(window, 0).to(options.device)
+    noise = partial(_noise, domain.model, options, member, instant)
+    start = noise(window, 0).to(options.device)
     denoise = _merged(day, options)
     if options.product == "mean":
         return mean(denoise, start)[0, 0]
@@ -333,7 +332,6 @@ def _finished_patches(day: _Day, options: Options, member: int, instant: int | N
     """The paper's way: every patch sampled to its end with its own noise, then averaged."""
     domain, model = day.domain, day.domain.model
     total = torch.zeros((1, 1, *domain.layout.shape), device=options.device)
-    factor = model.inflation(options.sampler.evaluations)
     for number, group in enumerate(domain.groups(options.tiling.batch)):
         windows = [domain.patch(k) for k in group]
         first = 1 + number * options.tiling.batch
@@ -342,7 +340,7 @@ def _finished_patches(day: _Day, options: Options, member: int, instant: int | N
         steps = partial(_next, noise)
         x0 = sample(
             denoise,
-            factor * noise(0),
+            noise(0),
             model.schedule,
             options.sampler,
             times=_times(day, options),
@@ -364,9 +362,7 @@ def _patch_noise(
 ) -> Tensor:
     """Each patch's own noise: streams numbered by patch and step."""
     draws = [
-        _noise(
-            model, w, _PATCH_STREAM * (first + i) + step, seed=options.seed, member=member, instant=instant
-        )
+        _noise(model, options, member, instant, w, step, _PATCH_STREAM * (first + i))
         for i, w in enumerate(windows)
     ]
     return torch.cat(draws).to(options.device)
@@ -396,11 +392,26 @@ def _estimate(model: Downscaler, x_t: Tensor, t: float, c: Tensor, h: list[Tenso
 
 
 def _noise(
-    model: Downscaler, window: Grid, stream: int, *, seed: int, member: int, instant: int | None
+    model: Downscaler,
+    options: Options,
+    member: int,
+    instant: int | None,
+    window: Grid,
+    step: int,
+    first: int = 0,
 ) -> Tensor:
-    spans = (window.y.start, window.y.size), (window.x.start, window.x.size)
+    """Noise of a step on a window, from stream `first + step`; a draw starts (step 0) from inflated noise."""
+    starting = step == 0 and options.product == "draw"
+    kernel = model.starting_kernel(options.sampler.evaluations) if starting else model.kernel
     field = shaped(
-        model.kernel, *spans, seed=seed, member=member, instant=instant, stream=stream, period=window.x.period
+        kernel,
+        (window.y.start, window.y.size),
+        (window.x.start, window.x.size),
+        seed=options.seed,
+        member=member,
+        instant=instant,
+        stream=first + step,
+        period=window.x.period,
     )
     return torch.from_numpy(field)[None, None]
 

@@ -67,7 +67,8 @@ class Card:
     times : dict
         Noise levels, falling, by number of evaluations; empty for the process's own.
     inflation : dict
-        Factor on the starting noise by number of evaluations.
+        Factors on the starting noise by number of evaluations: at equally spaced wavenumbers from 0 to 1/2
+        cycles per cell, or one for all.
     source_quantiles : tuple of float [units]
         The 0, 1, ... 100 % quantiles of the coarse training input; empty if the domain is not checked.
     scores : tuple of dict
@@ -108,7 +109,7 @@ class Card:
     wavelength_nm: float | None = None
     cadence: str = "1D"
     times: dict[str, list[float]] = field(default_factory=dict)
-    inflation: dict[str, float] = field(default_factory=dict)
+    inflation: dict[str, list[float]] = field(default_factory=dict)
     source_quantiles: tuple[float, ...] = ()
     scores: tuple[dict[str, Any], ...] = ()
     limitations: tuple[str, ...] = ()

@@ -24,6 +24,8 @@ from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -69,6 +71,7 @@ class Downscaler:
         self.denoiser = denoiser.eval()
         self.encoder = None if encoder is None else encoder.eval().requires_grad_(False)
         self.sha256 = sha256
+        self._starting: dict[int, NDArray[np.float64]] = {}
         self._check()
 
     @classmethod
@@ -142,7 +145,17 @@ class Downscaler:
     @cached_property
     def kernel(self) -> NDArray[np.float64]:
         """The compact kernel that shapes the white field noise."""
-        return Spectrum.from_dict(self.card.spectrum).kernel()
+        return self.inflated((1.0,))
+
+    def inflated(self, inflation: Sequence[float]) -> NDArray[np.float64]:
+        """The kernel with factors at equally spaced wavenumbers from 0 to 1/2 cycles per cell."""
+        return Spectrum.from_dict(self.card.spectrum).kernel(inflation)
+
+    def starting_kernel(self, evaluations: int) -> NDArray[np.float64]:
+        """The kernel of a draw's starting noise, inflated as fitted for this number of evaluations."""
+        if evaluations not in self._starting:
+            self._starting[evaluations] = self.inflated(self.inflation(evaluations))
+        return self._starting[evaluations]
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -154,11 +167,11 @@ class Downscaler:
         """Coarse days the encoder looks at, today included; 1 without an encoder."""
         return 1 if self.encoder is None else self.encoder.history
 
-    def inflation(self, evaluations: int) -> float:
-        """Factor on the starting noise, fitted for this number of evaluations (else for the nearest)."""
-        fitted = {int(k): float(v) for k, v in self.card.inflation.items()}
+    def inflation(self, evaluations: int) -> list[float]:
+        """Factors on the starting noise, fitted for this number of evaluations (else for the nearest)."""
+        fitted = {int(k): v for k, v in self.card.inflation.items()}
         if not fitted:
-            return 1.0
+            return [1.0]
         return fitted[min(fitted, key=lambda n: (abs(n - evaluations), n))]
 
     def maps(self, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor] | None:

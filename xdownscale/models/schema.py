@@ -273,7 +273,7 @@ FIELDS: dict[str, Check] = {
     "process": _choice(*PROCESSES),
     "sampler": _record(name=_choice(*SAMPLERS), evaluations=_number(1, 9999, whole=True)),
     "times": _table(_evaluations, _levels),
-    "inflation": _table(_evaluations, _number(0.1, 10)),
+    "inflation": _table(_evaluations, _listed(_number(0.1, 10), 1, 64)),
     "residual_scale": _number(1e-9, 1e9),
     "spectrum": _spectrum,
     "source_quantiles": _quantiles,

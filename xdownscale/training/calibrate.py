@@ -1,9 +1,9 @@
-"""Fit the inflation of the starting noise on held-out days, so that spread equals skill.
+"""Fit the inflation of the starting noise on held-out days, so that spread equals skill at every scale.
 
-Too few evaluations and a network that has not learned everything both make the draws too alike. The starting
-noise is multiplied by a factor f, fitted for each number of evaluations: spread/skill rises nearly in
-proportion to f, so that a few secant steps on its logarithm suffice. Draws are made on crops of the held-out
-days, without tiles; a border as wide as the network's reach is left out of the score.
+Too few evaluations and a network that has not learned everything both make the draws too alike, most so at
+small scales. The starting noise is multiplied by a factor f(k) of the wavenumber, fitted for each number of
+evaluations: a ring's spread rises nearly as f(k)^2, so that a few steps suffice. Draws are made on crops of
+the held-out days, without tiles; a border as wide as the network's reach is left out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xdownscale.diagnostics import spread_skill
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
 from xdownscale.grid import G5NR, MERRA2, Grid
 from xdownscale.models import conditioning
+from xdownscale.noise import rings
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.objective import coloured
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
@@ -29,12 +29,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import xarray as xr
+    from numpy.typing import NDArray
 
     from xdownscale.models import Downscaler
 
 __all__ = ["calibrate"]
 
 _BORDER = 48
+_BINS = 17
+_ROUNDS = 2
+_LARGEST_STEP = 2.0
+_LARGEST = 3.0
 
 
 def calibrate(
@@ -44,12 +49,12 @@ def calibrate(
     *,
     evaluations: Sequence[int] = (4, 8),
     members: int = 4,
-    crops: int = 8,
+    crops: int = 24,
     crop: int = 224,
     grids: tuple[Grid, Grid] = (MERRA2, G5NR),
     seed: int = 0,
 ) -> Downscaler:
-    """Fit the factor on the starting noise for each number of evaluations.
+    """Fit the factors on the starting noise for each number of evaluations.
 
     Parameters
     ----------
@@ -67,7 +72,7 @@ def calibrate(
     Returns
     -------
     Downscaler
-        The same networks; its card holds `inflation` for each number of evaluations.
+        The same networks; its card holds `inflation` for each number of evaluations, at 17 wavenumbers.
 
     Raises
     ------
@@ -84,45 +89,51 @@ def calibrate(
         batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
-    fitted: dict[str, float] = {}
+    fitted: dict[str, list[float]] = {}
     for number in evaluations:
         sampler = replace(model.sampler, evaluations=number)
-        factors = [1.0]
-        ratios = [_ratio(model, batches, sampler, members, seed, pairs.coarse.grid, 1.0)]
-        for _ in range(2):
-            factors.append(_next(factors, ratios))
-            ratios.append(_ratio(model, batches, sampler, members, seed, pairs.coarse.grid, factors[-1]))
-        fitted[str(number)] = round(_next(factors, ratios), 4)
+        factors = np.ones(_BINS)
+        for _ in range(_ROUNDS):
+            spread, error = _by_wavenumber(model, batches, sampler, members, seed, pairs.coarse.grid, factors)
+            factors = _next(factors, spread, error, members)
+        fitted[str(number)] = [round(float(f), 4) for f in factors]
     return model.with_card(replace(model.card, inflation=fitted))
 
 
-def _next(factors: list[float], ratios: list[float]) -> float:
-    """Secant on log ratio against log factor; at first, in proportion."""
-    slope = 1.0
-    if len(factors) > 1 and factors[-1] != factors[-2]:
-        slope = (math.log(ratios[-1]) - math.log(ratios[-2])) / (
-            math.log(factors[-1]) - math.log(factors[-2])
-        )
-    step = -math.log(ratios[-1]) / min(max(slope, 0.3), 3.0)
-    return factors[-1] * math.exp(min(max(step, -0.4), 0.4))
+def _next(
+    factors: NDArray[np.float64], spread: NDArray[np.float64], error: NDArray[np.float64], members: int
+) -> NDArray[np.float64]:
+    """Factors with which a sampler linear in its noise has the spread that its mean's error asks for.
+
+    The mean of M members errs by e2 + spread / M, where e2 is what an infinite ensemble would err by; a
+    reliable ensemble has spread = e2.
+    """
+    wanted = np.maximum(error - spread / members, 0.0) / np.maximum(spread, 1e-30)
+    step = np.clip(np.sqrt(wanted), 1 / _LARGEST_STEP, _LARGEST_STEP)
+    return np.asarray(np.clip(factors * step, 1 / _LARGEST, _LARGEST))
 
 
-def _ratio(
+def _by_wavenumber(
     model: Downscaler,
     batches: list[Batch],
     sampler: Sampler,
     members: int,
     seed: int,
     grid: Grid,
-    factor: float,
-) -> float:
-    ensembles, truths = [], []
+    factors: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variance of the members, and of their mean's error, by rings of wavenumber."""
+    inner = slice(_BORDER, -_BORDER)
+    spread, error = np.zeros(_BINS), np.zeros(_BINS)
     for number, batch in enumerate(batches):
-        draws = _draws(model, batch, sampler, members, generator(seed, number, 5), grid, factor)
-        seen = batch.weight > 0
-        ensembles.append(torch.where(seen, draws, math.nan).numpy())
-        truths.append(torch.where(seen, batch.residual, math.nan).numpy())
-    return spread_skill(np.concatenate(ensembles, axis=1), np.concatenate(truths))
+        draws = _draws(model, batch, sampler, members, generator(seed, number, 5), grid, factors)
+        seen = (batch.weight > 0).numpy()[:, 0, inner, inner]
+        fields = np.where(seen, draws.numpy()[:, :, 0, inner, inner], 0.0).astype(np.float64)
+        truth = np.where(seen, batch.residual.numpy()[:, 0, inner, inner], 0.0)
+        mean = fields.mean(axis=0)
+        error += rings(mean - truth, _BINS)
+        spread += sum(rings(f - mean, _BINS) for f in fields) / (members - 1)
+    return spread / len(batches), error / len(batches)
 
 
 def _draws(
@@ -132,10 +143,11 @@ def _draws(
     members: int,
     rng: np.random.Generator,
     grid: Grid,
-    factor: float,
+    factors: NDArray[np.float64],
 ) -> Tensor:
     """Residuals drawn on the crops of a batch, shape (members, B, 1, P, P)."""
     shape = (len(batch.residual), *batch.residual.shape[-2:])
+    starting = model.inflated(factors.tolist())
     with torch.inference_mode():
         condition = batch.condition.contiguous(memory_format=torch.channels_last)
         context = _context(model, batch, grid)
@@ -149,7 +161,10 @@ def _draws(
             return coloured(model.kernel, shape, rng)
 
         return torch.stack(
-            [sample(denoise, factor * noise(0), model.schedule, sampler, noise=noise) for _ in range(members)]
+            [
+                sample(denoise, coloured(starting, shape, rng), model.schedule, sampler, noise=noise)
+                for _ in range(members)
+            ]
         )
 
 

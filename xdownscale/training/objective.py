@@ -40,7 +40,7 @@ def coloured(kernel: NDArray[np.float64], shape: tuple[int, int, int], rng: np.r
     k = len(kernel) - 1
     white = torch.from_numpy(rng.standard_normal((b, h + k, w + k), dtype=np.float32))
     if k == 0:
-        return white.unsqueeze(1)
+        return float(kernel[0, 0]) * white.unsqueeze(1)
     size = white.shape[-2:]
     response = torch.fft.rfft2(torch.from_numpy(kernel.astype(np.float32)), s=size)
     full = torch.fft.irfft2(torch.fft.rfft2(white) * response, s=size)

@@ -78,31 +78,31 @@ class Wind:
 
 
 SOURCES = (
-    Box("Mesopotamia", (30.0, 34.0), (43.0, 47.5), 1.0, 6.5, 2.2),
+    Box("Mesopotamia", (30.0, 34.0), (43.0, 47.5), 1.0, 6.5, 3.3),
     Box("NW Iraq and Syria", (34.5, 36.5), (39.0, 42.0), 0.8, 5.5, 2.5),
-    Box("An Nafud", (27.5, 29.5), (38.5, 42.0), 0.5, 4.2, 2.2),
-    Box("Ad Dahna", (24.0, 28.0), (44.0, 48.5), 0.6, 4.5, 2.4),
+    Box("An Nafud", (27.5, 29.5), (38.5, 42.0), 0.5, 4.2, 2.8),
+    Box("Ad Dahna", (24.0, 28.0), (44.0, 48.5), 0.6, 4.5, 3.3),
     Box("Rub al Khali", (17.5, 22.5), (46.0, 55.0), 0.9, 6.7, 2.2),
     Box("Tokar", (17.0, 19.5), (36.0, 40.0), 0.9, 7.2, 1.5),
     Box("Danakil", (11.0, 14.0), (40.0, 43.5), 0.8, 7.0, 1.6),
-    Box("Sistan", (30.5, 31.8), (61.0, 62.5), 2.2, 7.3, 1.7),
-    Box("Registan", (29.5, 31.5), (62.0, 66.0), 1.0, 7.2, 1.9),
-    Box("SE Karakum", (36.5, 39.0), (61.0, 67.0), 1.0, 5.0, 2.4),
-    Box("Kyzylkum and Aral", (41.0, 46.0), (58.0, 64.0), 0.8, 4.8, 2.2),
-    Box("Dasht-e Kavir", (32.5, 35.5), (52.0, 57.5), 0.5, 6.0, 2.4),
+    Box("Sistan", (30.5, 31.8), (61.0, 62.5), 2.2, 7.3, 2.5),
+    Box("Registan", (29.5, 31.5), (62.0, 66.0), 1.0, 7.2, 2.6),
+    Box("SE Karakum", (36.5, 39.0), (61.0, 67.0), 1.0, 4.8, 2.4),
+    Box("Kyzylkum and Aral", (41.0, 46.0), (58.0, 64.0), 0.8, 4.6, 2.2),
+    Box("Dasht-e Kavir", (32.5, 35.5), (52.0, 57.5), 0.5, 6.8, 2.4),
     Box("Thar", (26.0, 29.0), (69.0, 73.5), 0.8, 5.8, 1.7),
-    Box("W Taklamakan", (37.0, 40.0), (76.5, 80.5), 1.1, 4.8, 2.4),
-    Box("E Taklamakan", (37.5, 41.0), (80.5, 88.0), 0.9, 4.6, 2.4),
-    Box("Badain Jaran", (39.0, 42.0), (98.0, 106.0), 0.8, 4.2, 1.4),
-    Box("Gobi", (41.5, 45.0), (96.0, 111.0), 0.8, 4.2, 1.3),
-    Box("Horqin", (42.5, 45.0), (114.0, 122.0), 0.4, 4.3, 1.2),
+    Box("W Taklamakan", (37.0, 40.0), (76.5, 80.5), 1.8, 5.4, 2.4),
+    Box("E Taklamakan", (37.5, 41.0), (80.5, 88.0), 1.2, 5.3, 2.4),
+    Box("Badain Jaran", (39.0, 42.0), (98.0, 106.0), 0.06, 4.2, 1.4),
+    Box("Gobi", (41.5, 45.0), (96.0, 111.0), 0.04, 4.2, 1.3),
+    Box("Horqin", (42.5, 45.0), (114.0, 122.0), 0.1, 4.3, 1.2),
 )
 
 ARID = (
-    Box("Arabia", (14.0, 36.0), (36.0, 57.0), 0.16, 6.0, 3.0),
-    Box("Iran and Pakistan", (25.0, 38.0), (51.0, 68.0), 0.13, 6.3, 3.0),
+    Box("Arabia", (14.0, 36.0), (36.0, 57.0), 0.16, 6.0, 4.5),
+    Box("Iran and Pakistan", (25.0, 38.0), (51.0, 68.0), 0.13, 7.3, 3.2),
     Box("Central Asia", (36.0, 47.0), (52.0, 70.0), 0.12, 5.0, 2.6),
-    Box("NW China and Mongolia", (36.0, 46.0), (75.0, 112.0), 0.12, 4.4, 2.0),
+    Box("NW China and Mongolia", (36.0, 46.0), (75.0, 112.0), 0.03, 4.4, 2.0),
     Box("NW India", (23.0, 30.0), (68.0, 77.0), 0.14, 5.6, 2.0),
 )
 
@@ -163,8 +163,8 @@ def terrain(window: Grid) -> NDArray[np.float32]:
     for m in MASSIFS:
         ellipse = ((lat - m.lat) / m.south_north) ** 2 + ((lon - m.lon) / m.west_east) ** 2
         envelope = np.maximum(envelope, m.height * np.exp(-ellipse))
-    rough = (0.05 + 0.28 * envelope) * _texture(window, 40.0, -1.5, 1)
-    return np.clip(envelope + rough, -0.15, 1.4).astype(np.float32)
+    rough = (0.14 + 0.38 * envelope) * _texture(window, 40.0, -1.5, 1)
+    return np.clip(envelope + rough, -0.3, 1.4).astype(np.float32)
 
 
 def sources(window: Grid, month: float) -> NDArray[np.float32]:
@@ -183,8 +183,8 @@ def _soft(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64
 
 def _spots(window: Grid) -> NDArray[np.float64]:
     """Log-normal texture of mean about one: hot spots a few cells wide on patches of 100 km."""
-    log = 1.1 * _texture(window, 1.2, None, 2) + 0.7 * _texture(window, 6.0, None, 3)
-    return np.minimum(np.exp(log - 0.5 * (1.1**2 + 0.7**2)), _HOTTEST)
+    log = 0.9 * _texture(window, 2.0, None, 2) + 0.7 * _texture(window, 6.0, None, 3)
+    return np.minimum(np.exp(log - 0.5 * (0.9**2 + 0.7**2)), _HOTTEST)
 
 
 def _texture(window: Grid, scale: float, slope: float | None, stream: int) -> NDArray[np.float32]:

@@ -4,12 +4,12 @@ Hourly, on cells of `stride` G5NR cells, c the optical depth a column at sea lev
 
     c*  = b + (c - b)(x - w dt)                   semi-Lagrangian, bicubic; inflow carries the background b
     c** = c* exp(-dt / tau) + b (1 - exp(-dt/tau)) + E
-    E = e0 mean_j S(x - j w dt / 4) max(|w| / w_t - 1, 0)^2 d(local time)
+    E = e0 mean_j S(x - j w dt / 4) max(|w| / w_t - 1, 0) d(local time)
     AOD = c exp(-0.6 h / H),   H = 2.5 km
 
 w is the eddy flow plus the seasonal mean, slowed over mountains (1 - 0.7 h); S the sources; E is averaged
 along the hour's path, so that a hot spot leaves a plume and not a row of puffs. Daily means of 24 hours are
-kept, with the daily mean wind on the coarse grid. The lifetime tau is 4.5 days and shorter over mountains and
+kept, with the daily mean wind on the coarse grid. The lifetime tau is 5 days and shorter over mountains and
 in the monsoon. A floor of 1e-4 stands for what never settles.
 
 What it is not: a model of the atmosphere. Dates are labels of a season; no day has to do with the same day on
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 __all__ = ["ASIA", "Day", "NatureRun", "State", "simulate"]
 
 ASIA = (10.0, 56.0, 34.0, 135.0)
-_THRESHOLD = 7.0
-_EMISSION = 0.42
-_BACKGROUND = 0.010
+_THRESHOLD = 4.0
+_EMISSION = 0.075
+_BACKGROUND = 0.020
 _FLOOR = 1e-4
-_LIFETIME = 4.5 * 24.0
+_LIFETIME = 5.0 * 24.0
 _COLUMN = 0.6 * 4.5 / 2.5
 _SAMPLES = 4
 
@@ -254,7 +254,7 @@ class _World:
         path = [source] + [
             _sampled(source, self._departure(wind, j / _SAMPLES), "bilinear") for j in range(1, _SAMPLES)
         ]
-        lifted = (torch.hypot(wind[0], wind[1]) / _THRESHOLD - 1).clamp(min=0).square()
+        lifted = (torch.hypot(wind[0], wind[1]) / _THRESHOLD - 1).clamp(min=0)
         local = (hour + torch.from_numpy(self.run.grid.x.values.astype(np.float32)) / 15) % 24
         diurnal = 0.4 + 0.6 * torch.sin((local - 7) / 12 * np.pi).clamp(min=0)
         return (moved + _EMISSION * sum(path) / _SAMPLES * lifted * diurnal).clamp(min=_FLOOR)

@@ -1,14 +1,15 @@
 """The weather of the nature run: a random, non-divergent eddy flow on the sphere over a seasonal mean.
 
-    psi(x, t) = sum_k a_k z_k(t) exp(i k x),   a_k ~ (k^2 + 16)^-1.25,  1.5 < k < 110 waves in 9400 km
-    z_k: Ornstein-Uhlenbeck, decorrelation 150 h (k / 3)^(-2/3) within 8 to 200 h
+    psi(x, t) = sum_k a_k z_k(t) exp(i k x),   a_k ~ (k^2 + 120)^-2.2,  1.5 < k < 80 waves in 9400 km
+    z_k: Ornstein-Uhlenbeck, decorrelation 240 h (k / 3)^(-2/3) within 12 to 300 h
     u = -(1/R) dpsi/dphi,   v = 1/(R cos phi) dpsi/dlambda
 
-psi lives on a doubly periodic plane of 11,500 km x 7,700 km, wider than the largest region, whose x axis is R
-cos(33 deg) times longitude; the division by cos phi makes the flow non-divergent on the sphere. The draw of
-hour n depends on (seed, n) only, so that a run resumes from its z. The mean flow is a westerly jet that
-wanders from 34 N in winter to 43 N in summer, easterlies at 18 N, and the regional winds of
-`geography.WINDS`.
+The spectrum is steep: eddies some 1000 km long stir dust into filaments and fronts, and none wrinkles them
+below the coarse cell, so that the coarse field tells where they lie. psi lives on a doubly periodic plane of
+11,500 km x 7,700 km, wider than the largest region, whose x axis is R cos(33 deg) times longitude; the
+division by cos phi makes the flow non-divergent on the sphere. The draw of hour n depends on (seed, n) only,
+so that a run resumes from its z. The mean flow is a westerly jet that wanders from 34 N in winter to 43 N in
+summer, easterlies at 18 N, and the regional winds of `geography.WINDS`.
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ class Eddies:
     def amplitude(self) -> NDArray[np.float64]:
         """Of psi's modes [m2/s], so that the wind has the prescribed rms."""
         k = np.hypot(*self.wavenumbers)
-        a = np.where((k > 1.5) & (k < 110), (k**2 + 16) ** -1.25, 0.0)
+        a = np.where((k > 1.5) & (k < 80), (k**2 + 120) ** -2.2, 0.0)
         return np.asarray(a * self.rms / (2 * np.pi / _REFERENCE) / np.sqrt((a**2 * k**2).sum()))
 
     @cached_property
     def memory(self) -> NDArray[np.float64]:
         """Lag-one-hour autocorrelation of each mode."""
         k = np.maximum(np.hypot(*self.wavenumbers), 0.1)
-        return np.asarray(np.exp(-1.0 / np.clip(150.0 * (k / 3) ** (-2 / 3), 8.0, 200.0)))
+        return np.asarray(np.exp(-1.0 / np.clip(240.0 * (k / 3) ** (-2 / 3), 12.0, 300.0)))
 
     def draw(self, hour: int) -> NDArray[np.complex128]:
         """Independent modes of unit variance, those of a real field; a function of seed and hour only."""

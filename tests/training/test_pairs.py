@@ -73,6 +73,16 @@ class TestRecord:
         np.testing.assert_array_equal(a.day(7), b.day(7))
         assert a.instants[1] - a.instants[0] == DAY_US
 
+    def test_across_the_dateline(self, dataarray: Callable[..., xr.DataArray]) -> None:
+        """Longitudes that jump from 179.375 to -180 are one window, whichever way they run."""
+        near = MERRA2.window((216, 4), (570, 13))
+        da = dataarray(np.random.default_rng(0).random((2, *near.shape)), near)
+        signed = da.assign_coords(lon=(da.lon + 180) % 360 - 180)
+        for turned in (signed, signed[:, :, ::-1], signed[:, ::-1]):
+            record = Record.of(turned, MERRA2)
+            assert (record.grid.x.start, record.grid.x.size) == (570, 13)
+            np.testing.assert_array_equal(record.day(1), da.values[1].astype(np.float32))
+
     def test_without_time(self, records: tuple[xr.DataArray, xr.DataArray]) -> None:
         with pytest.raises(
             ValueError, match=r"'DUEXTTAU' has dimensions \('lat', 'lon'\): training needs a time"

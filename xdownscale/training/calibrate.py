@@ -2,8 +2,10 @@
 
 Too few evaluations and a network that has not learned everything both make the draws too alike, most so at
 small scales. The starting noise is multiplied by a factor f(k) of the wavenumber, fitted for each number of
-evaluations: a ring's spread rises nearly as f(k)^2, so that a few steps suffice. Draws are made on crops of
-the held-out days, without tiles; a border as wide as the network's reach is left out.
+evaluations in a few rounds. Waves longer than two coarse
+cells are given by the coarse mean, which is conserved after the draw: they take the factor of the longest
+wave below. Draws are made on crops of the held-out days, without tiles; a border as wide as the network's
+reach is left out.
 """
 
 from __future__ import annotations
@@ -37,8 +39,9 @@ __all__ = ["calibrate"]
 
 _BORDER = 48
 _BINS = 17
-_ROUNDS = 2
-_LARGEST_STEP = 2.0
+_ROUNDS = 3
+_POWER = 2.0
+_LARGEST_STEP = 1.5
 _LARGEST = 3.0
 
 
@@ -49,7 +52,7 @@ def calibrate(
     *,
     evaluations: Sequence[int] = (4, 8),
     members: int = 4,
-    crops: int = 24,
+    crops: int = 16,
     crop: int = 224,
     grids: tuple[Grid, Grid] = (MERRA2, G5NR),
     seed: int = 0,
@@ -90,27 +93,54 @@ def calibrate(
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
     fitted: dict[str, list[float]] = {}
+    free = _free(grids)
     for number in evaluations:
         sampler = replace(model.sampler, evaluations=number)
-        factors = np.ones(_BINS)
+        tried, found = [np.ones(_BINS)], []
         for _ in range(_ROUNDS):
-            spread, error = _by_wavenumber(model, batches, sampler, members, seed, pairs.coarse.grid, factors)
-            factors = _next(factors, spread, error, members)
-        fitted[str(number)] = [round(float(f), 4) for f in factors]
+            spread, error = _by_wavenumber(
+                model, batches, sampler, members, seed, pairs.coarse.grid, tried[-1]
+            )
+            found.append(_reliability(spread, error, members))
+            factors = _next(tried, found)
+            factors[:free] = factors[free]
+            tried.append(factors)
+        fitted[str(number)] = [round(float(f), 4) for f in tried[-1]]
     return model.with_card(replace(model.card, inflation=fitted))
 
 
-def _next(
-    factors: NDArray[np.float64], spread: NDArray[np.float64], error: NDArray[np.float64], members: int
-) -> NDArray[np.float64]:
-    """Factors with which a sampler linear in its noise has the spread that its mean's error asks for.
+def _free(grids: tuple[Grid, Grid]) -> int:
+    """The first ring of waves shorter than two coarse cells."""
+    coarse, fine = grids
+    cells = min(coarse.y.step / fine.y.step, coarse.x.step / fine.x.step)
+    return min(math.ceil((_BINS - 1) / cells), _BINS - 1)
 
-    The mean of M members errs by e2 + spread / M, where e2 is what an infinite ensemble would err by; a
-    reliable ensemble has spread = e2.
+
+def _reliability(
+    spread: NDArray[np.float64], error: NDArray[np.float64], members: int
+) -> NDArray[np.float64]:
+    """Spread over skill of each ring, as amplitudes; 1 is right.
+
+    The mean of M members errs by e2 + spread / M, where e2 is what an infinite ensemble would err by; in a
+    reliable ensemble spread = e2.
     """
-    wanted = np.maximum(error - spread / members, 0.0) / np.maximum(spread, 1e-30)
-    step = np.clip(np.sqrt(wanted), 1 / _LARGEST_STEP, _LARGEST_STEP)
-    return np.asarray(np.clip(factors * step, 1 / _LARGEST, _LARGEST))
+    e2 = np.maximum(error - spread / members, 0.01 * error)
+    return np.asarray(np.sqrt(np.maximum(spread, 1e-30) / np.maximum(e2, 1e-30)))
+
+
+def _next(tried: list[NDArray[np.float64]], found: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Factors that bring every ring's ratio to one, if all rise as one power of the factors.
+
+    The power is 1 for a sampler linear in its noise. A network's is higher, and scales help each other: it is
+    taken from the mean of the last two rounds, and is 2 at first.
+    """
+    power = _POWER
+    if len(tried) > 1:
+        raised = np.log(tried[-1]).mean() - np.log(tried[-2]).mean()
+        gained = np.log(found[-1]).mean() - np.log(found[-2]).mean()
+        power = np.clip(gained / raised, 1.0, 4.0) if abs(raised) > 0.01 else power
+    step = np.clip(found[-1] ** (-1 / power), 1 / _LARGEST_STEP, _LARGEST_STEP)
+    return np.asarray(np.clip(tried[-1] * step, 1 / _LARGEST, _LARGEST))
 
 
 def _by_wavenumber(

@@ -12,6 +12,7 @@ history is masked, so that a single day, and a field's edge, are met in training
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,15 +74,21 @@ class Record:
         ValueError
             If a dimension is missing, or the coordinates are not the grid's.
         """
-        from xdownscale.cf import discover
+        from xdownscale.cf import understand
 
-        axes = discover(da)
+        with warnings.catch_warnings():  # seasons of several years: what has no history is masked
+            warnings.filterwarnings("ignore", ".* has gaps", UserWarning)
+            found = understand(da, grid)
+        axes = found.axes
         if axes.time is None:
             raise ValueError(f"{da.name!r} has dimensions {da.dims}: training needs a time dimension")
-        da = da.transpose(axes.time, axes.lat, axes.lon).sortby([axes.lat, axes.lon])
-        window = Grid(grid.y.locate(da[axes.lat].values), grid.x.locate(da[axes.lon].values), grid.crs)
+        south_up, east_right = (slice(None, None, -1 if down else None) for down in found.descending)
+        values = found.source.transpose(axes.time, axes.lat, axes.lon)
+        values = values.isel({axes.lat: south_up, axes.lon: east_right})
+        if found.roll:
+            values = values.roll({axes.lon: found.roll})
         instants = (instant(t) for t in da[axes.time].values)
-        return cls(da.variable, tuple(t for t in instants if t is not None), window)
+        return cls(values.variable, tuple(t for t in instants if t is not None), found.grid)
 
     def day(self, index: int) -> NDArray[np.float32]:
         """Values of one day, shape (ny, nx)."""

@@ -159,7 +159,7 @@ class TestCalibrate:
         gappy, tried = calibrated(0.7)
         assert np.isfinite(tried).all()
         ratio = np.divide(gappy.card.inflation["4"], plain.card.inflation["4"])
-        assert np.median(ratio) == pytest.approx(1.0, abs=0.03)
+        assert np.median(ratio) == pytest.approx(1.0, abs=0.08)
 
     def test_with_an_encoder(
         self,
@@ -212,5 +212,5 @@ class TestNext:
         assert module._next([np.array([2.9])], [np.array([0.1])]) == pytest.approx(3.0)
 
 
-def test_waves_longer_than_two_coarse_cells_are_not_fitted() -> None:
-    assert module._free((MERRA2, G5NR)) == 2  # 16 cells; the next ring has 32
+def test_waves_longer_than_a_coarse_cell_are_not_fitted() -> None:
+    assert module._free((MERRA2, G5NR)) == 4  # 8 cells; the next ring has 10.7

@@ -2,10 +2,10 @@
 
 Too few evaluations and a network that has not learned everything both make the draws too alike, most so at
 small scales. The starting noise is multiplied by a factor f(k) of the wavenumber, fitted for each number of
-evaluations in a few rounds. Waves longer than two coarse
-cells are given by the coarse mean, which is conserved after the draw: they take the factor of the longest
-wave below. Draws are made on crops of the held-out days, without tiles; a border as wide as the network's
-reach is left out.
+evaluations in a few rounds. What waves longer than a coarse cell lack or have too much is mended by
+conservation after the draw, and cannot be judged before it: they take the factor of the next shorter wave.
+Draws are made on crops of the held-out days, without tiles; a border as wide as the network's reach is left
+out.
 """
 
 from __future__ import annotations
@@ -110,10 +110,10 @@ def calibrate(
 
 
 def _free(grids: tuple[Grid, Grid]) -> int:
-    """The first ring of waves shorter than two coarse cells."""
+    """The first ring of waves no longer than a coarse cell."""
     coarse, fine = grids
     cells = min(coarse.y.step / fine.y.step, coarse.x.step / fine.x.step)
-    return min(math.ceil((_BINS - 1) / cells), _BINS - 1)
+    return min(math.ceil(2 * (_BINS - 1) / cells), _BINS - 1)
 
 
 def _reliability(

@@ -1,6 +1,6 @@
 """Whether a downscaled field can be trusted: scores and spectra."""
 
-from xdownscale.diagnostics.scores import (
+from xdownscale.diagnostics.skill import (
     bias,
     crps,
     mae,

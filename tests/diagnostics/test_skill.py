@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.scores import bias, crps, mae, r2, r2_corr, rank_histogram, rmse, spread_skill
+from xdownscale.diagnostics.skill import bias, crps, mae, r2, r2_corr, rank_histogram, rmse, spread_skill
 from xdownscale.grid import MERRA2
 
 RNG = np.random.default_rng(0)

@@ -91,6 +91,23 @@ def test_both_stages_give_a_model(folder: Path) -> None:
     assert (model.card.name, model.card.licence, model.card.synthetic) == ("trained", "CC0-1.0", True)
 
 
+def test_goes_on_from_a_model(folder: Path) -> None:
+    stage1(folder)
+    stage2(folder)
+    shared = ["--coarse", folder / "coarse.nc", "--fine", folder / "fine.zarr", "--no-calibrate", "--steps", 2]
+    given = ["--config", folder / "fine.json", "--card", folder / "card.json", *shared]
+    result = run("train", folder / "next.safetensors", "--start", folder / "model.safetensors", *given)
+    assert result.exit_code == 0, result.output
+    first, then = (xdownscale.load(folder / f"{n}.safetensors") for n in ("model", "next"))
+    assert then.card.encoder_digest == first.card.encoder_digest
+    assert then.sha256 != first.sha256
+    for both in ([], ["--start", "jja_asia", "--encoder", folder / "encoder.safetensors"]):
+        refused = run("train", folder / "third.safetensors", *both, *given)
+        assert refused.exit_code == 2
+        assert "give one of --encoder" in refused.stderr
+    assert not (folder / "third.safetensors").exists()
+
+
 def test_months_half_and_seed(folder: Path) -> None:
     assert stage1(folder, "--months", "6", "--seed", 5).exit_code == 0
     result = stage2(folder, "--months", "6", "--half")

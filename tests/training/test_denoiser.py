@@ -11,7 +11,7 @@ import torch
 
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, upsampling
-from xdownscale.models import Card
+from xdownscale.models import Card, Downscaler
 from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.scaling import Log
 from xdownscale.training import Pretrained, TrainConfig, train
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import xarray as xr
-
-    from xdownscale.models import Downscaler
 
 CONFIG = TrainConfig(
     steps=120,
@@ -63,6 +61,49 @@ def trained(
     seen: list[tuple[int, float, float | None]] = []
     model = train(*records, pretrained, config=CONFIG, card=ABOUT, report=lambda *row: seen.append(row))
     return model, seen
+
+
+class TestGoingOn:
+    """From a finished model: its encoder, and its denoiser to begin with."""
+
+    def test_begins_where_the_other_ended(
+        self, trained: tuple[Downscaler, list[Any]], records: tuple[xr.DataArray, xr.DataArray]
+    ) -> None:
+        config = replace(CONFIG, steps=1, learning_rate=1e-9)
+        model = train(*records, trained[0], config=config, card=ABOUT)
+        for (name, ours), theirs in zip(
+            model.denoiser.named_parameters(), trained[0].denoiser.parameters(), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-8, msg=name)
+        assert model.card.encoder_digest == trained[0].card.encoder_digest
+        assert model.card.training["pretraining"] == {"from": "no training"}
+
+    def test_goes_on_learning(
+        self, trained: tuple[Downscaler, list[Any]], records: tuple[xr.DataArray, xr.DataArray]
+    ) -> None:
+        """Thirty steps more from there end far below thirty steps from nothing."""
+        last: dict[str, float] = {}
+        for name, start in (("on", trained[0]), ("fresh", Pretrained.of(trained[0]))):
+            train(
+                *records,
+                start,
+                config=replace(CONFIG, steps=30),
+                card=ABOUT,
+                report=lambda _, __, score, name=name: last.__setitem__(name, score or 0.0),
+            )
+        assert last["on"] < last["fresh"] - 0.1
+
+    def test_another_architecture_is_refused(
+        self, trained: tuple[Downscaler, list[Any]], records: tuple[xr.DataArray, xr.DataArray]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"toy cannot be gone on from.*'blocks': \(1, 2\)"):
+            train(*records, trained[0], config=replace(CONFIG, blocks=2), card=ABOUT)
+
+    def test_a_model_without_encoder_has_none_to_give(self, trained: tuple[Downscaler, list[Any]]) -> None:
+        model = trained[0]
+        card = replace(model.card, encoder_digest=None)
+        with pytest.raises(ValueError, match="toy has no encoder"):
+            Pretrained.of(Downscaler(card, model.denoiser))
 
 
 class TestLearning:

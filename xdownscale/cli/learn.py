@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from xdownscale.models.downscaler import Downscaler
+    from xdownscale.training import Pretrained
+
 __all__ = ["pretrain", "train"]
 
 _PATH = click.Path(path_type=Path)
@@ -60,7 +63,8 @@ def pretrain(target: Path, *, coarse: tuple[Path, ...], **given: Any) -> None:
 @click.argument("target", metavar="MODEL", type=_PATH)
 @click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
 @click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
-@click.option("--encoder", type=_PATH, required=True, help="What pretrain wrote.")
+@click.option("--encoder", type=_PATH, help="What pretrain wrote; it is frozen.")
+@click.option("--start", help="Model to go on from, encoder and denoiser: a bundled name, or a path.")
 @click.option("--card", type=_PATH, help="JSON file with fields of the card: name, licence, training ...")
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
 @click.option("--calibrate/--no-calibrate", default=True, help="Fit the spread on the days held out.")
@@ -70,29 +74,41 @@ def train(
     *,
     coarse: tuple[Path, ...],
     fine: tuple[Path, ...],
-    encoder: Path,
+    encoder: Path | None,
+    start: str | None,
     card: Path | None,
     **given: Any,
 ) -> None:
     """Train a model on pairs of coarse and fine days and write the checkpoint MODEL."""
     from xdownscale.checkpoint import save
-    from xdownscale.training import Pretrained, TrainConfig
+    from xdownscale.training import TrainConfig
     from xdownscale.training import train as run
     from xdownscale.training.calibrate import calibrate
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])
         config = TrainConfig(**_fields(given))
-        start, fields = Pretrained.load(encoder), _json(card)
+        begun, fields = _begun(encoder, start), _json(card)
         low, high = _record(coarse, given), _record(fine, given)
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "train") as report:
-            model = run(low, high, start, config=config, card=fields, report=report, **where)
+            model = run(low, high, begun, config=config, card=fields, report=report, **where)
         if given["calibrate"]:  # of the last tenth of the days, which training holds out
             model = calibrate(model, low, high.isel(time=slice(-max(1, high.sizes["time"] // 10), None)))
         stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
         sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
         click.echo(f"wrote {target}, sha256 {sha256}")
+
+
+def _begun(encoder: Path | None, start: str | None) -> Pretrained | Downscaler:
+    from xdownscale.registry import resolve
+    from xdownscale.training import Pretrained
+
+    if (encoder is None) == (start is None):
+        raise click.UsageError(
+            "give one of --encoder (what pretrain wrote) and --start (a model to go on from)"
+        )
+    return Pretrained.load(encoder) if encoder is not None else resolve(str(start))
 
 
 def _record(paths: tuple[Path, ...], given: dict[str, Any]) -> xr.DataArray:

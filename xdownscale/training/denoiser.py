@@ -26,6 +26,7 @@ from xdownscale.nn.encoder import digest
 from xdownscale.noise import Spectrum, estimate
 from xdownscale.training.climatology import Folds, measure
 from xdownscale.training.config import TrainConfig
+from xdownscale.training.encoder import Pretrained
 from xdownscale.training.loop import Run, fit
 from xdownscale.training.objective import coloured, levels, roughness, weighted_loss
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xdownscale.models.climatology import Climatology
-    from xdownscale.training.encoder import Pretrained
 
 __all__ = ["train"]
 
@@ -50,7 +50,7 @@ _MEASURED_DAYS = 24
 def train(
     coarse: xr.DataArray,
     fine: xr.DataArray,
-    pretrained: Pretrained,
+    pretrained: Pretrained | Downscaler,
     *,
     config: TrainConfig | None = None,
     card: Mapping[str, Any] | None = None,
@@ -66,8 +66,9 @@ def train(
     coarse, fine : DataArray, dims (time, lat, lon) in any order
         Daily fields of one quantity; the coarse record may reach further back (history). Gaps in the fine
         truth are masked. The last tenth of the common days is held out, behind a gap of ten days.
-    pretrained : Pretrained
-        From `pretrain`; its encoder is frozen, its transform is used.
+    pretrained : Pretrained or Downscaler
+        From `pretrain`: its encoder is frozen, its transform is used. From a whole model the denoiser goes on
+        as well; its architecture must be the configuration's.
     config : TrainConfig, optional
     card : mapping, optional
         Fields of the card that the data cannot tell: name, licence, authors, region, months, limitations ...
@@ -87,11 +88,14 @@ def train(
     Raises
     ------
     ValueError
-        If the records share no day, do not lie on the grids, or leave no day to hold out.
+        If the records share no day, do not lie on the grids, or leave no day to hold out; if the model to go
+        on from has another architecture.
     RuntimeError
         If the frozen encoder's weights changed.
     """
     config = config or TrainConfig()
+    begun = pretrained if isinstance(pretrained, Downscaler) else None
+    pretrained = Pretrained.of(pretrained) if isinstance(pretrained, Downscaler) else pretrained
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
     learn, held = _split(pairs)
@@ -99,9 +103,14 @@ def train(
     found = _Measured.on(learn, pretrained, config)
     learn = replace(learn, folds=found.folds)
     model = _begin(learn, held, pretrained, config, grids, _told(fine) | dict(card or {}), found)
+    if begun is not None:
+        _go_on(model, begun)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     stage = _Stage(model, learn, held, config, device)
-    key = json.dumps([config.to_dict(), before, learn.days[0], learn.days[-1], model.card.residual_scale])
+    start = None if begun is None else digest(begun.denoiser)
+    key = json.dumps(
+        [config.to_dict(), before, start, learn.days[0], learn.days[-1], model.card.residual_scale]
+    )
     run = Run(
         config.steps,
         config.learning_rate,
@@ -222,6 +231,21 @@ def _begin(
     if fresh.encoder is not None:
         fresh.encoder.load_state_dict(pretrained.encoder.state_dict())
     return Downscaler(card, fresh.denoiser, fresh.encoder, climatology)
+
+
+def _go_on(model: Downscaler, begun: Downscaler) -> None:
+    """Begin with the weights of another model's denoiser."""
+    ours, theirs = (
+        {"process": m.card.process, "statics": list(m.card.statics), **m.card.architecture["denoiser"]}
+        for m in (model, begun)
+    )
+    if ours != theirs:
+        other = {k: (theirs[k], ours[k]) for k in ours if ours[k] != theirs[k]}
+        raise ValueError(
+            f"{begun.card.name} cannot be gone on from, (its, the configuration's): {other}; give the "
+            "configuration its values, or begin from its encoder alone, Pretrained.of(model)"
+        )
+    model.denoiser.load_state_dict(begun.denoiser.state_dict())
 
 
 def _told(fine: xr.DataArray) -> dict[str, Any]:

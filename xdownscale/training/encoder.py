@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from xdownscale.models import Downscaler
+
 __all__ = ["Pretrained", "pretrain"]
 
 _VALIDATION = 0.1
@@ -58,6 +60,27 @@ class Pretrained:
     def digest(self) -> str:
         """sha256 over the encoder's weights."""
         return digest(self.encoder)
+
+    @classmethod
+    def of(cls, model: Downscaler) -> Pretrained:
+        """The encoder that a finished model carries, to be transferred to another.
+
+        Parameters
+        ----------
+        model : Downscaler
+
+        Returns
+        -------
+        Pretrained
+
+        Raises
+        ------
+        ValueError
+            If the model has no encoder.
+        """
+        if model.encoder is None:
+            raise ValueError(f"{model.card.name} has no encoder: give a model that has one, or use pretrain")
+        return cls(model.encoder, model.scaling, dict(model.card.training.get("pretraining", {})))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
         """Write one safetensors file; an existing one is kept unless `overwrite`.

@@ -90,6 +90,23 @@ def make_card() -> Callable[..., Card]:
 
 
 @pytest.fixture
+def tiny_state(make_card: Callable[..., Card]) -> Downscaler:
+    """A model of random weights that may be told the day before, without encoder."""
+    from xdownscale.models.downscaler import Downscaler
+
+    denoiser = make_card().architecture["denoiser"] | {"context": [], "condition": 6}
+    card = make_card(
+        architecture={"encoder": None, "denoiser": denoiser, "climatology": None}, state=True, inflation={}
+    )
+    torch.manual_seed(8)
+    model = Downscaler.build(card)
+    with torch.no_grad():
+        for weight in model.denoiser.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape))
+    return model
+
+
+@pytest.fixture
 def tiny_model(make_card: Callable[..., Card]) -> Downscaler:
     """A model of a few thousand random weights with its encoder's digest on the card."""
     from dataclasses import replace

@@ -304,8 +304,8 @@ def test_card_out_of_bounds(file: Path) -> None:
 
 
 def test_later_schema(file: Path) -> None:
-    with pytest.raises(CheckpointError, match="schema version 2: this package reads version 1"):
-        read_card(entry_with(file, schema_version=2))
+    with pytest.raises(CheckpointError, match="schema version 3: this package reads version 2"):
+        read_card(entry_with(file, schema_version=3))
 
 
 def test_repeated_header_key(file: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdownscale.noise import BLOCK, Spectrum, estimate, instant, shaped, white
+from xdownscale.noise import BLOCK, DAY_US, Spectrum, estimate, instant, shaped, white
 
 KEY = {"seed": 7, "member": 3, "instant": 1_000_000, "stream": 0}
 RED = Spectrum(tuple(1.0 / (1.0 + (60.0 * k) ** 2) ** 1.5 for k in np.linspace(0, 0.5, 33)), 1e-3, 24)
@@ -123,6 +123,43 @@ class TestWhite:
         keys = [{**KEY, "instant": i} for i in (None, 0, -1, 2**62)]
         fields = [white((0, 4), (0, 4), **key) for key in keys]
         assert len({f.tobytes() for f in fields}) == 4
+
+
+class TestMemory:
+    """Days in sequence: unit variance, correlation rho^n, and any day without the others."""
+
+    KERNEL = np.ones((1, 1))
+
+    def days(self, memory: float, instants: list[int | None]) -> np.ndarray:
+        return np.stack(
+            [
+                shaped(self.KERNEL, (0, 256), (0, 256), seed=3, member=1, instant=t, memory=memory)
+                for t in instants
+            ]
+        )
+
+    @pytest.mark.parametrize("memory", [0.3, 0.8])
+    def test_correlation_falls_as_a_power(self, memory: float) -> None:
+        """65,536 cells: a correlation is known to 1 / 256."""
+        e = self.days(memory, [d * DAY_US for d in range(5)])
+        np.testing.assert_allclose(e.std(axis=(1, 2)), 1.0, atol=0.012)
+        found = [np.mean(e[0] * e[n]) for n in range(1, 5)]
+        np.testing.assert_allclose(found, [memory**n for n in range(1, 5)], atol=0.016)
+
+    def test_gaps_are_as_long_as_they_are(self) -> None:
+        e = self.days(0.8, [0, 3 * DAY_US])
+        assert np.mean(e[0] * e[1]) == pytest.approx(0.512, abs=0.016)
+
+    def test_no_memory_is_the_field_as_it_was(self) -> None:
+        plain = white((0, 256), (0, 256), seed=3, member=1, instant=DAY_US)
+        np.testing.assert_array_equal(self.days(0.0, [DAY_US])[0], plain)
+
+    def test_without_a_time_there_is_no_sequence(self) -> None:
+        np.testing.assert_array_equal(self.days(0.9, [None]), self.days(0.0, [None]))
+
+    def test_refused(self) -> None:
+        with pytest.raises(ValueError, match=r"memory is 1\.0: expected a correlation from 0 to below 1"):
+            self.days(1.0, [0])
 
 
 class TestSpectrum:

@@ -11,6 +11,13 @@ compact kernel c,
 
 where P is the isotropic spectrum of training residuals; it needs white noise on a window wider by the
 kernel's radius, and no more. Time enters as an instant: the same in s, ms, us or ns.
+
+Days in sequence may be correlated. With w(t) the white noise of an instant and D a day,
+
+    w'(t) = c sum_k rho^k w(t - k D),    k = 0 .. K,   rho^K < 1e-4
+
+has unit variance and the correlation rho^n at a distance of n days, as an AR(1) process has, and any day can
+be drawn without the others.
 """
 
 from __future__ import annotations
@@ -26,9 +33,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "Spectrum", "estimate", "instant", "rings", "shaped", "white"]
+__all__ = ["BLOCK", "DAY_US", "Spectrum", "estimate", "instant", "rings", "shaped", "white"]
 
 BLOCK = 64
+DAY_US = 86_400_000_000
 _TIMELESS = 1 << 63
 _OFFSET = 1 << 31
 
@@ -126,6 +134,8 @@ def shaped(
     instant: int | None,
     stream: int = 0,
     period: int | None = None,
+    memory: float = 0.0,
+    step: int = DAY_US,
 ) -> NDArray[np.float32]:
     """Noise with a kernel's spectrum on a window of absolute cells, unit variance.
 
@@ -135,6 +145,9 @@ def shaped(
         From `Spectrum.kernel`.
     y, x, seed, member, instant, stream, period
         As `white`.
+    memory : float, 0 to 0.99
+        Correlation with the noise of the instant one `step` before; without an instant there is none.
+    step : int [microseconds]
 
     Returns
     -------
@@ -142,14 +155,11 @@ def shaped(
         Any crop agrees with the whole to 1e-6.
     """
     r = len(kernel) // 2
-    key: dict[str, Any] = {
-        "seed": seed,
-        "member": member,
-        "instant": instant,
-        "stream": stream,
-        "period": period,
-    }
-    wide = white((y[0] - r, y[1] + 2 * r), (x[0] - r, x[1] + 2 * r), **key)
+    key: dict[str, Any] = {"seed": seed, "member": member, "stream": stream, "period": period}
+    wide = np.zeros((y[1] + 2 * r, x[1] + 2 * r), dtype=np.float32)
+    for lag, share in enumerate(_shares(0.0 if instant is None else memory)):
+        when = None if instant is None else instant - lag * step
+        wide += share * white((y[0] - r, y[1] + 2 * r), (x[0] - r, x[1] + 2 * r), instant=when, **key)
     if r == 0:
         return np.asarray(kernel[0, 0] * wide, dtype=np.float32)
     return np.asarray(fftconvolve(wide, kernel, mode="valid"), dtype=np.float32)
@@ -277,6 +287,15 @@ def rings(fields: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     sums = np.bincount(ring[inside], power[inside], bins)
     counts = np.bincount(ring[inside], minlength=bins)
     return np.asarray(sums / np.maximum(counts, 1))
+
+
+def _shares(memory: float) -> NDArray[np.float32]:
+    """Weights of the white noises of today and of the days before."""
+    if not 0.0 <= memory < 1.0:
+        raise ValueError(f"memory is {memory}: expected a correlation from 0 to below 1")
+    count = 1 if memory == 0 else 1 + int(np.ceil(np.log(1e-4) / np.log(memory)))
+    raw = memory ** np.arange(count)
+    return np.asarray(raw / np.sqrt((raw**2).sum()), dtype=np.float32)
 
 
 def _compact(amplitude: NDArray[np.float64], r: int) -> NDArray[np.float64]:

@@ -94,7 +94,15 @@ def test_both_stages_give_a_model(folder: Path) -> None:
 def test_goes_on_from_a_model(folder: Path) -> None:
     stage1(folder)
     stage2(folder)
-    shared = ["--coarse", folder / "coarse.nc", "--fine", folder / "fine.zarr", "--no-calibrate", "--steps", 2]
+    shared = [
+        "--coarse",
+        folder / "coarse.nc",
+        "--fine",
+        folder / "fine.zarr",
+        "--no-calibrate",
+        "--steps",
+        2,
+    ]
     given = ["--config", folder / "fine.json", "--card", folder / "card.json", *shared]
     result = run("train", folder / "next.safetensors", "--start", folder / "model.safetensors", *given)
     assert result.exit_code == 0, result.output

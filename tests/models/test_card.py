@@ -30,7 +30,7 @@ def test_round_trip_is_exact(make_card: Callable[..., Card]) -> None:
     assert again.to_json() == card.to_json()
     assert str(again) == str(card), "columns of the scores keep their order"
     assert again.residual_scale == 0.30000000000000004
-    assert json.loads(card.to_json())["schema_version"] == SCHEMA_VERSION == 1
+    assert json.loads(card.to_json())["schema_version"] == SCHEMA_VERSION == 2
 
 
 def test_lists_and_tuples_give_the_same_card(make_card: Callable[..., Card]) -> None:
@@ -65,9 +65,9 @@ def test_synthetic_is_told(make_card: Callable[..., Card]) -> None:
     assert "SYNTHETIC" not in str(observed)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, True, 1.5])
+@pytest.mark.parametrize("version", [0, 1, "2", None, True, 1.5])
 def test_other_schema_version(make_card: Callable[..., Card], version: Any) -> None:
-    with pytest.raises(ValueError, match="this package reads version 1"):
+    with pytest.raises(ValueError, match="this package reads version 2"):
         Card.from_json(changed(make_card(), schema_version=version))
 
 

@@ -134,8 +134,26 @@ class TestCalibrate:
         two, eight = (np.mean(model.card.inflation[n]) for n in ("2", "8"))
         assert two > eight > 1.0
         assert len(tried) == 6
-        assert model.denoiser.calls == (2 + 8) * 3 * 4 * 4
+        assert model.denoiser.calls == (2 + 8) * 3 * 4 * 4 + 2 * 4  # and the means of two days
         assert model.inflation(8) == model.card.inflation["8"]
+
+    def test_days_are_as_correlated_as_what_is_left_unexplained(
+        self, white: tuple[xr.DataArray, xr.DataArray], card: Card, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A day's noise is 0.7 of the day before's; the mean of a residual that nothing tells is zero."""
+        monkeypatch.setattr(module, "_BORDER", 8)
+        coarse, fine = white
+        model, rng = model_of(card, 1.0), np.random.default_rng(1)
+        e = [rng.normal(size=fine.shape[1:])]
+        for _ in range(2):
+            e.append(0.7 * e[-1] + np.sqrt(0.51) * rng.normal(size=fine.shape[1:]))
+        z = model.scaling.forward(0.2)
+        fine[:] = np.asarray(model.scaling.inverse(z + card.residual_scale * np.stack(e)))
+        found = calibrate(model, coarse, fine, evaluations=(2,), members=2, crops=8, crop=64)
+        assert found.card.day_correlation == pytest.approx(0.7, abs=0.03)
+        apart = fine.isel(time=[0, 2])
+        lone = calibrate(model, coarse, apart, evaluations=(2,), members=2, crops=4, crop=64)
+        assert lone.card.day_correlation == 0.0
 
     def test_reproducible(self, calibrated: Callable[..., Any]) -> None:
         torch.manual_seed(1)

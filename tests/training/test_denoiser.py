@@ -93,6 +93,18 @@ class TestGoingOn:
             )
         assert last["on"] < last["fresh"] - 0.1
 
+    def test_learns_of_the_day_before_from_where_it_was(
+        self, trained: tuple[Downscaler, list[Any]], records: tuple[xr.DataArray, xr.DataArray]
+    ) -> None:
+        """The channels that are new begin at zero: without a state the model is the one it was."""
+        config = replace(CONFIG, steps=1, learning_rate=1e-9, state=0.5)
+        model = train(*records, trained[0], config=config, card=ABOUT)
+        assert model.card.state
+        old, new = (m.denoiser.unet.stem.weight for m in (trained[0], model))
+        assert new.shape[1] == old.shape[1] + 8
+        torch.testing.assert_close(new[:, : old.shape[1]], old, rtol=0, atol=1e-8)
+        assert new[:, old.shape[1] :].abs().max() < 1e-6
+
     def test_another_architecture_is_refused(
         self, trained: tuple[Downscaler, list[Any]], records: tuple[xr.DataArray, xr.DataArray]
     ) -> None:

@@ -64,6 +64,68 @@ def xr_slice(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return labels[np.abs(labels[:, None] - values[None, :]).argmin(axis=0)]
 
 
+class TestState:
+    """The day before, on the same window, with noise of its own level."""
+
+    TOLD = replace(CONFIG, state=1.0)
+
+    def test_is_the_residual_of_the_day_before(
+        self, pairs: Pairs, tiny_state: Downscaler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_NOISIEST", 0.0)
+        today = pairs.part(range(1, 30))
+        batch = today.batch(tiny_state, self.TOLD, 3)
+        rng = generator(self.TOLD.seed, 3)
+        chosen = rng.choice(29, size=2, replace=False)
+        for place, (row, window) in enumerate(batch.windows):
+            yesterday = int(chosen[row])  # days of `today` begin at 1
+            truth, base = (
+                pairs.fine.day(yesterday),
+                upsampling(pairs.coarse.grid, window, tiny_state.card.upsampling)(
+                    np.asarray(tiny_state.scaling.forward(pairs.coarse.day(yesterday)))
+                ),
+            )
+            y, x = window.y.start - pairs.fine.grid.y.start, window.x.start - pairs.fine.grid.x.start
+            there = truth[y : y + 48, x : x + 48]
+            expected = (tiny_state.scaling.forward(there) - base) / tiny_state.card.residual_scale
+            np.testing.assert_allclose(batch.condition[place, -2], expected, atol=1e-4)
+            assert (batch.condition[place, -1] == 1).all()
+
+    def test_noise_has_its_level_on_the_second_channel(self, pairs: Pairs, tiny_state: Downscaler) -> None:
+        levels = np.concatenate(
+            [
+                pairs.part(range(1, 30)).batch(tiny_state, self.TOLD, n).condition[:, -1, 0, 0]
+                for n in range(20)
+            ]
+        )
+        assert 0.5 < levels.min() < 0.55
+        assert 0.95 < levels.max() <= 1.0
+        assert levels.mean() == pytest.approx(0.75, abs=0.06)
+
+    def test_dropped_and_missing_days_are_zero(self, pairs: Pairs, tiny_state: Downscaler) -> None:
+        half = replace(CONFIG, state=0.5)
+        told = [
+            float(pairs.part(range(1, 30)).batch(tiny_state, half, n).condition[0, -1].max()) > 0
+            for n in range(40)
+        ]
+        assert 10 < sum(told) < 30
+        first = pairs.part([0]).batch(tiny_state, replace(self.TOLD, days=1), 0)
+        assert (first.condition[:, -2:] == 0).all()
+
+    def test_gaps_of_the_day_before(
+        self, records: tuple[xr.DataArray, xr.DataArray], tiny_state: Downscaler
+    ) -> None:
+        coarse, fine = records[0], records[1].copy()
+        fine[3, :, ::2] = np.nan
+        holed = Pairs.of(Record.of(coarse, MERRA2), Record.of(fine, G5NR)).part([4])
+        channels = holed.batch(tiny_state, replace(self.TOLD, days=1), 0).condition[:, -2:]
+        assert torch.isfinite(channels).all()
+        assert (channels[:, 1] > 0).float().mean() == pytest.approx(0.5)
+
+    def test_a_model_without_state_sees_what_it_saw(self, pairs: Pairs, tiny_model: Downscaler) -> None:
+        assert same(pairs.batch(tiny_model, CONFIG, 2), pairs.batch(tiny_model, self.TOLD, 2))
+
+
 class TestRecord:
     def test_any_order_and_direction(self, records: tuple[xr.DataArray, xr.DataArray]) -> None:
         coarse, _ = records

@@ -9,6 +9,10 @@ paper's way, kept as the reference.
 
 Patches are accumulated in a fixed order, one by one on a CPU, so that bits depend neither on batches nor on
 threads. Nothing here knows labels.
+
+With `coherence="correlated"` the noise of days in sequence is correlated (`noise.shaped`), and days are
+still drawn apart. With `"autoregressive"` a member's own field x' of the day before is told to the denoiser,
+as the residual T(x') - U T(A x'); where there is no such day, it begins anew (`sequence`).
 """
 
 from __future__ import annotations
@@ -25,8 +29,9 @@ from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, mean, sample
 from xdownscale.grid import Grid, coarsening, conservative_matrix, refined, upsampling
 from xdownscale.inference.conserve import conserve as _conserve
+from xdownscale.inference.sequence import Coherence, Last, State, in_order
 from xdownscale.models import conditioning
-from xdownscale.noise import shaped
+from xdownscale.noise import DAY_US, shaped
 from xdownscale.patches import Layout, Tiling, layout
 
 if TYPE_CHECKING:
@@ -39,8 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Draw", "Options", "draw", "history", "lay"]
 
-DAY_US = 86_400_000_000
 _PATCH_STREAM = 1 << 20
+_STATE_STREAM = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class Options:
     conserve : bool
     device : str
         A torch device.
+    coherence : {"independent", "correlated", "autoregressive"}
+        Of days in sequence.
     """
 
     members: tuple[int, ...]
@@ -67,6 +74,7 @@ class Options:
     tiling: Tiling
     conserve: bool = True
     device: str = "cpu"
+    coherence: Coherence = "independent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +101,7 @@ def draw(
     options: Options,
     *,
     days: Sequence[int] | None = None,
+    state: State | None = None,
     advance: Callable[[int], Any] | None = None,
 ) -> Draw:
     """Downscale days on a window of the model's coarse grid.
@@ -109,6 +118,8 @@ def draw(
     options : Options
     days : sequence of int, optional
         Positions of the days to draw; the others are history only. All by default.
+    state : State, optional
+        Where an autoregressive run goes on from; told to the day after it.
     advance : callable, optional
         Called with 1 after each field drawn.
 
@@ -120,17 +131,19 @@ def draw(
     domain = _Domain(model, grid, lay(model, grid, options.tiling))
     fine = domain.fine.shape
     wanted = range(len(coarse)) if days is None else days
+    last = Last(domain.residual, options.coherence, state)
     values = np.full((len(options.members), len(wanted), *fine), np.nan, dtype=np.float32)
     residual = np.full(values.shape[:2], np.nan)
     model.to(options.device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode():
-        for i, today in enumerate(wanted):
+        for i, today in in_order(wanted, instants, options.coherence):
             if not np.isfinite(coarse[today]).any():
                 continue
             day = _Day.of(domain, coarse, instants, today)
             for j, member in enumerate(options.members):
-                r = _residual(day, options, member, instants[today])
+                r = _residual(day, options, member, last.before(j, instants[today]))
                 values[j, i], residual[j, i] = day.finish(r, options.conserve)
+                last.keep(j, instants[today], values[j, i])
                 if advance is not None:
                     advance(1)
     return Draw(values, residual)
@@ -237,6 +250,22 @@ class _Domain:
         x = conservative_matrix(self.grid.x, self.fine.x) > 0
         return np.asarray((y @ valid.astype(np.float32)) @ x.T > 0)
 
+    def residual(self, field: NDArray[np.float32]) -> Tensor:
+        """The residual of a fine field on the extended domain, shape (H, W); NaN where it is unknown."""
+        model = self.model
+        mean = self.operators[0].mean(field)
+        z = model.scaling.forward(np.maximum(mean, 0.0))
+        base = self.base(conditioning.filled(z, np.isfinite(mean)))
+        wide = np.full(self.layout.shape, np.nan, dtype=np.float32)
+        wide[self.inner] = (model.scaling.forward(field) - base) / model.card.residual_scale
+        return torch.from_numpy(wide)
+
+    @cached_property
+    def inner(self) -> tuple[slice, slice]:
+        """Where the domain lies in the extended one."""
+        y, x = self.fine.y, self.fine.x
+        return self.layout.inner((y.start, y.size), (x.start, x.size))
+
 
 @dataclass(frozen=True, eq=False)
 class _Day:
@@ -260,10 +289,12 @@ class _Day:
         maps = model.maps(z[None], known[None], domain.grid)
         return cls(domain, conditioning.filled(z[-1], valid), coarse[day], valid, maps, instants[day])
 
-    def condition(self, window: Grid) -> Tensor:
+    def condition(self, window: Grid, state: Tensor | None = None) -> Tensor:
         model = self.domain.model
         card = model.card
         maps = conditioning.statics(card.statics, window, self.instant, card.months, model.climatology)
+        if card.state:
+            maps = torch.cat([maps, torch.zeros((2, *window.shape)) if state is None else state])
         return conditioning.condition(
             self.z, self.valid, self.domain.grid, window, method=model.card.upsampling, maps=maps
         )
@@ -276,10 +307,7 @@ class _Day:
     def finish(self, r: Tensor, conserving: bool) -> tuple[NDArray[np.float32], float]:
         """Residual to field: back through T, conservation, gaps."""
         domain, model = self.domain, self.domain.model
-        inner = domain.layout.inner(
-            (domain.fine.y.start, domain.fine.y.size), (domain.fine.x.start, domain.fine.x.size)
-        )
-        residual = r.double().cpu().numpy()[inner]
+        residual = r.double().cpu().numpy()[domain.inner]
         base = domain.base(self.z)
         field = np.maximum(model.scaling.inverse(base + model.card.residual_scale * residual), 0.0)
         coarse = np.where(self.valid, np.maximum(self.coarse, 0.0), np.nan)
@@ -289,15 +317,18 @@ class _Day:
         return values, result.before
 
 
-def _residual(day: _Day, options: Options, member: int, instant: int | None) -> Tensor:
+def _residual(day: _Day, options: Options, member: int, before: Tensor | None) -> Tensor:
     """Draw one residual on the extended domain, shape (H, W)."""
     if options.tiling.merge == "final" and options.product == "draw":
-        return _finished_patches(day, options, member, instant)
+        return _finished_patches(day, options, member)
     domain = day.domain
     window = domain.extended
-    noise = partial(_noise, domain.model, options, member, instant)
+    noise = partial(_noise, domain.model, options, member, day.instant)
     start = noise(window, 0).to(options.device)
-    denoise = _merged(day, options)
+    state = None
+    if before is not None:
+        state = conditioning.state(before, noise(window, _STATE_STREAM)[0, 0])
+    denoise = _merged(day, options, state)
     if options.product == "mean":
         return mean(denoise, start)[0, 0]
     steps = partial(_next, partial(_on, noise, window, options.device))
@@ -306,10 +337,10 @@ def _residual(day: _Day, options: Options, member: int, instant: int | None) -> 
     )[0, 0]
 
 
-def _merged(day: _Day, options: Options) -> Callable[[Tensor, float], Tensor]:
+def _merged(day: _Day, options: Options, state: Tensor | None) -> Callable[[Tensor, float], Tensor]:
     """The denoiser of the whole field: patches' estimates of x0, merged."""
     domain, model = day.domain, day.domain.model
-    condition = day.condition(domain.extended)[None].to(options.device)
+    condition = day.condition(domain.extended, state)[None].to(options.device)
     levels = day.context(domain.extended)
     groups = list(domain.groups(options.tiling.batch if options.device != "cpu" else 1))
     told = [
@@ -328,14 +359,14 @@ def _merged(day: _Day, options: Options) -> Callable[[Tensor, float], Tensor]:
     return denoise
 
 
-def _finished_patches(day: _Day, options: Options, member: int, instant: int | None) -> Tensor:
+def _finished_patches(day: _Day, options: Options, member: int) -> Tensor:
     """The paper's way: every patch sampled to its end with its own noise, then averaged."""
     domain, model = day.domain, day.domain.model
     total = torch.zeros((1, 1, *domain.layout.shape), device=options.device)
     for number, group in enumerate(domain.groups(options.tiling.batch)):
         windows = [domain.patch(k) for k in group]
         first = 1 + number * options.tiling.batch
-        noise = partial(_patch_noise, model, windows, first, options, member, instant)
+        noise = partial(_patch_noise, model, windows, first, options, member, day.instant)
         denoise = _patch_denoiser(day, windows, options.device)
         steps = partial(_next, noise)
         x0 = sample(
@@ -412,6 +443,7 @@ def _noise(
         instant=instant,
         stream=first + step,
         period=window.x.period,
+        memory=model.card.day_correlation if options.coherence == "correlated" else 0.0,
     )
     return torch.from_numpy(field)[None, None]
 

@@ -16,7 +16,7 @@ from xdownscale.models import schema
 
 __all__ = ["SCHEMA_VERSION", "Card"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _JSON_LIMIT = 1_000_000
 
 
@@ -69,6 +69,10 @@ class Card:
     inflation : dict
         Factors on the starting noise by number of evaluations: at equally spaced wavenumbers from 0 to 1/2
         cycles per cell, or one for all.
+    state : bool
+        Whether the denoiser may be told the day before (`coherence="autoregressive"`).
+    day_correlation : float, 0 to 0.99
+        Of the starting noise of two days in sequence, for `coherence="correlated"`; 0 where not fitted.
     source_quantiles : tuple of float [units]
         The 0, 1, ... 100 % quantiles of the coarse training input; empty if the domain is not checked.
     scores : tuple of dict
@@ -110,6 +114,8 @@ class Card:
     cadence: str = "1D"
     times: dict[str, list[float]] = field(default_factory=dict)
     inflation: dict[str, list[float]] = field(default_factory=dict)
+    state: bool = False
+    day_correlation: float = 0.0
     source_quantiles: tuple[float, ...] = ()
     scores: tuple[dict[str, Any], ...] = ()
     limitations: tuple[str, ...] = ()
@@ -148,7 +154,7 @@ class Card:
         >>> Card.from_json('{"schema_version": 7}')
         Traceback (most recent call last):
             ...
-        ValueError: card of schema version 7: this package reads version 1; install a newer xarray-downscale
+        ValueError: card of schema version 7: this package reads version 2; install a newer xarray-downscale
         """
         content = _parse(text)
         version = content.pop("schema_version", None)

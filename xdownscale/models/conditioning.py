@@ -3,12 +3,15 @@
 Let y be the coarse field, z = T(y) its transformed values and U the fixed upsampling. On a window of the
 fine grid the condition is the stack of channels
 
-    U z | validity | static maps | season | climatology
+    U z | validity | static maps | season | climatology | state, its share
 
 and the context is the list of the encoder's projected features, interpolated bilinearly from the coarse
 grid to the denoiser's levels (strides 2, 4, 8 of the fine grid). Both are functions of the absolute
 window only: cutting the day into patches or crops gives the cut of the whole. Training and inference
 call these functions and no others.
+
+The state is the fine residual of the day before, s, with noise e of its own level u, so that a sequence does
+not feed on its own small faults: the channels are (1 - u) s + u e and 1 - u, both zero where there is no s.
 """
 
 from __future__ import annotations
@@ -32,28 +35,44 @@ if TYPE_CHECKING:
     from xdownscale.nn.denoiser import Denoiser
     from xdownscale.nn.encoder import Encoder
 
-__all__ = ["STATICS", "channels", "condition", "context", "crops", "encode", "filled", "statics", "validity"]
+__all__ = [
+    "STATE_NOISE",
+    "STATICS",
+    "channels",
+    "condition",
+    "context",
+    "crops",
+    "encode",
+    "filled",
+    "state",
+    "statics",
+    "upsampled",
+    "validity",
+]
 
 STATICS = ("sphere", "fourier", "season", "climatology")
 _SIZES = {"sphere": 4, "fourier": 12, "season": 2, "climatology": len(MAPS)}
+STATE_NOISE = 0.1
 _WAVENUMBERS = (5, 20, 80)
 _YEAR_US = 365.2425 * 86_400e6
 _ALIGN = 4
 _WRAP = 32
 
 
-def channels(names: Sequence[str]) -> int:
+def channels(names: Sequence[str], *, state: bool = False) -> int:
     """Number of condition channels for the named static maps.
 
     Parameters
     ----------
     names : sequence of str
         Any of `STATICS`.
+    state : bool
+        Whether the day before is among them.
 
     Returns
     -------
     int
-        Two (upsampled field, validity) and those of the maps.
+        Two (upsampled field, validity), those of the maps, and two of the state.
 
     Raises
     ------
@@ -68,7 +87,7 @@ def channels(names: Sequence[str]) -> int:
     unknown = sorted(set(names) - set(STATICS))
     if unknown:
         raise ValueError(f"unknown static maps {unknown}: expected some of {list(STATICS)}")
-    return 2 + sum(_SIZES[name] for name in names)
+    return 2 + sum(_SIZES[name] for name in names) + 2 * state
 
 
 def statics(
@@ -159,6 +178,34 @@ def filled(z: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[Any]:
     return np.asarray(z[tuple(nearest)])
 
 
+def state(before: Tensor | None, e: Tensor, level: float = STATE_NOISE) -> Tensor:
+    """The channels of the day before.
+
+    Parameters
+    ----------
+    before : Tensor, shape (H, W), or None
+        Fine residual of the day before, NaN where unknown; None where there is none at all.
+    e : Tensor, shape (H, W)
+        Noise of the residual's spectrum.
+    level : float, 0-1
+        Share of the noise.
+
+    Returns
+    -------
+    Tensor, shape (2, H, W), float32
+
+    Examples
+    --------
+    >>> state(torch.tensor([[2.0, torch.nan]]), torch.tensor([[1.0, 1.0]]), 0.25).tolist()
+    [[[1.75, 0.0]], [[0.75, 0.0]]]
+    """
+    if before is None:
+        return torch.zeros((2, *e.shape))
+    known = torch.isfinite(before)
+    mixed = (1 - level) * torch.where(known, before, 0.0) + level * e
+    return torch.stack([torch.where(known, mixed, 0.0), (1 - level) * known]).float()
+
+
 def condition(
     z: NDArray[Any],
     valid: NDArray[np.bool_],
@@ -180,15 +227,20 @@ def condition(
     method : {"linear", "cubic"}
         The fixed upsampling U.
     maps : Tensor, shape (S, H, W)
-        From `statics`.
+        From `statics`, and from `state` where the model has one.
 
     Returns
     -------
     Tensor, shape (2 + S, H, W), float32
         Channel 0 is U z.
     """
-    base = _apply(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32)), coarse, window, method)
+    base = upsampled(z, coarse, window, method)
     return torch.cat([torch.stack([base, validity(valid, coarse, window)]), maps])
+
+
+def upsampled(z: NDArray[Any], coarse: Grid, window: Grid, method: str) -> Tensor:
+    """U z on a window of the fine grid, shape (H, W), float32; for z, see `condition`."""
+    return _apply(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32)), coarse, window, method)
 
 
 def encode(encoder: Encoder, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor]:

@@ -274,6 +274,8 @@ FIELDS: dict[str, Check] = {
     "sampler": _record(name=_choice(*SAMPLERS), evaluations=_number(1, 9999, whole=True)),
     "times": _table(_evaluations, _levels),
     "inflation": _table(_evaluations, _listed(_number(0.1, 10), 1, 64)),
+    "state": _boolean,
+    "day_correlation": _number(0, 0.99),
     "residual_scale": _number(1e-9, 1e9),
     "spectrum": _spectrum,
     "source_quantiles": _quantiles,

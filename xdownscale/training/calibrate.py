@@ -6,6 +6,9 @@ evaluations in a few rounds. What waves longer than a coarse cell lack or have t
 conservation after the draw, and cannot be judged before it: they take the factor of the next shorter wave.
 Draws are made on crops of the held-out days, without tiles; a border as wide as the network's reach is left
 out.
+
+The correlation of the starting noise of two days in sequence is that of what the conditional mean leaves
+unexplained, r - E[r | y], on one day and on the next.
 """
 
 from __future__ import annotations
@@ -22,13 +25,13 @@ from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
 from xdownscale.grid import G5NR, MERRA2, Grid
 from xdownscale.models import conditioning
-from xdownscale.noise import rings
+from xdownscale.noise import DAY_US, rings
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.objective import coloured
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import xarray as xr
     from numpy.typing import NDArray
@@ -43,6 +46,7 @@ _ROUNDS = 3
 _POWER = 2.0
 _LARGEST_STEP = 1.5
 _LARGEST = 3.0
+_MOST_CORRELATED = 0.95
 
 
 def calibrate(
@@ -50,14 +54,14 @@ def calibrate(
     coarse: xr.DataArray,
     fine: xr.DataArray,
     *,
-    evaluations: Sequence[int] = (4, 8),
+    evaluations: Sequence[int] = (2, 4, 8, 16),
     members: int = 4,
     crops: int = 16,
     crop: int = 224,
     grids: tuple[Grid, Grid] = (MERRA2, G5NR),
     seed: int = 0,
 ) -> Downscaler:
-    """Fit the factors on the starting noise for each number of evaluations.
+    """Fit the factors on the starting noise for each number of evaluations, and its correlation by days.
 
     Parameters
     ----------
@@ -75,7 +79,8 @@ def calibrate(
     Returns
     -------
     Downscaler
-        The same networks; its card holds `inflation` for each number of evaluations, at 17 wavenumbers.
+        The same networks; its card holds `inflation` for each number of evaluations, at 17 wavenumbers, and
+        `day_correlation` (0 where no two of the days follow each other).
 
     Raises
     ------
@@ -106,7 +111,38 @@ def calibrate(
             factors[:free] = factors[free]
             tried.append(factors)
         fitted[str(number)] = [round(float(f), 4) for f in tried[-1]]
-    return model.with_card(replace(model.card, inflation=fitted))
+    correlation = _day_correlation(model, pairs, config, len(batches), seed)
+    return model.with_card(replace(model.card, inflation=fitted, day_correlation=correlation))
+
+
+def _day_correlation(model: Downscaler, pairs: Pairs, config: TrainConfig, steps: int, seed: int) -> float:
+    """Of what is left unexplained, on the same crops of a day and of the day before; 0 without such days."""
+    places = [
+        (j, i)
+        for i, (day, _) in enumerate(pairs.days)
+        for j, (other, _) in enumerate(pairs.days)
+        if pairs.coarse.instants[day] - pairs.coarse.instants[other] == DAY_US
+    ]
+    if not places:
+        return 0.0
+    both = [pairs.part(days) for days in zip(*places, strict=True)]
+    sums = np.zeros(3)
+    for step in range(steps):
+        one, other = (_unexplained(model, part, config, step, seed) for part in both)
+        sums += [(one * other).sum(), (one**2).sum(), (other**2).sum()]
+    return round(float(np.clip(sums[0] / np.sqrt(sums[1] * sums[2]), 0.0, _MOST_CORRELATED)), 4)
+
+
+def _unexplained(
+    model: Downscaler, pairs: Pairs, config: TrainConfig, step: int, seed: int
+) -> NDArray[np.float64]:
+    """Residual minus its conditional mean, zero where it is not known."""
+    batch = pairs.batch(model, config, step)
+    with torch.inference_mode():
+        start = coloured(model.kernel, _size(batch), generator(seed, step, 6))
+        expected = _denoiser(model, batch, pairs.coarse.grid)(start, 1.0)
+    left = torch.where(batch.weight > 0, batch.residual - expected, 0.0)
+    return left[..., _BORDER:-_BORDER, _BORDER:-_BORDER].double().numpy()
 
 
 def _free(grids: tuple[Grid, Grid]) -> int:
@@ -176,16 +212,10 @@ def _draws(
     factors: NDArray[np.float64],
 ) -> Tensor:
     """Residuals drawn on the crops of a batch, shape (members, B, 1, P, P)."""
-    shape = (len(batch.residual), *batch.residual.shape[-2:])
+    shape = _size(batch)
     starting = model.inflated(factors.tolist())
     with torch.inference_mode():
-        condition = batch.condition.contiguous(memory_format=torch.channels_last)
-        context = _context(model, batch, grid)
-
-        def denoise(x_t: Tensor, t: float) -> Tensor:
-            level = torch.full((len(x_t),), t)
-            x = x_t.contiguous(memory_format=torch.channels_last)
-            return estimate(model.schedule, x_t, model.denoiser(x, level, condition, context), level)
+        denoise = _denoiser(model, batch, grid)
 
         def noise(_: int) -> Tensor:
             return coloured(model.kernel, shape, rng)
@@ -196,6 +226,24 @@ def _draws(
                 for _ in range(members)
             ]
         )
+
+
+def _size(batch: Batch) -> tuple[int, int, int]:
+    b, _, h, w = batch.residual.shape
+    return b, h, w
+
+
+def _denoiser(model: Downscaler, batch: Batch, grid: Grid) -> Callable[[Tensor, float], Tensor]:
+    """The estimate x0 on the crops of a batch."""
+    condition = batch.condition.contiguous(memory_format=torch.channels_last)
+    context = _context(model, batch, grid)
+
+    def denoise(x_t: Tensor, t: float) -> Tensor:
+        level = torch.full((len(x_t),), t)
+        x = x_t.contiguous(memory_format=torch.channels_last)
+        return estimate(model.schedule, x_t, model.denoiser(x, level, condition, context), level)
+
+    return denoise
 
 
 def _context(model: Downscaler, batch: Batch, grid: Grid) -> list[Tensor] | None:

@@ -90,6 +90,9 @@ class TrainConfig:
         Share of days in which part of the history is masked.
     edges : float, 0-1
         Share of days in which the domain ends inside the crops.
+    state : float, 0-1
+        Share of days on which the day before is told, with noise of a random level; 0 makes a model without
+        `coherence="autoregressive"`.
     noise_end : float, 0-1
         Share of samples at the noise end, where `product="mean"` and the first step live.
     seed : int, >= 0
@@ -112,6 +115,7 @@ class TrainConfig:
     degrade: float = 0.3
     dropout: float = 0.3
     edges: float = 0.1
+    state: float = 0.0
     noise_end: float = 0.1
     seed: int = 0
     precision: Precision = "auto"

@@ -144,7 +144,7 @@ class _Stage:
 
     def validate(self) -> float:
         """Mean square error of the prediction on fixed crops and noise of the held-out days."""
-        plain = replace(self.config, degrade=0.0, dropout=0.0, edges=0.0)
+        plain = replace(self.config, degrade=0.0, dropout=0.0, edges=0.0, state=0.0)
         values = []
         for i in range(4):
             batch = self.held.batch(self.model, plain, i, seed=self.config.seed + 1)
@@ -214,6 +214,7 @@ def _begin(
         "architecture": _architecture(pretrained, config, climatology),
         "statics": config.statics,
         "process": config.process,
+        "state": config.state > 0,
         "residual_scale": found.scale,
         "spectrum": found.spectrum.to_dict(),
         "source_quantiles": found.quantiles,
@@ -239,13 +240,24 @@ def _go_on(model: Downscaler, begun: Downscaler) -> None:
         {"process": m.card.process, "statics": list(m.card.statics), **m.card.architecture["denoiser"]}
         for m in (model, begun)
     )
+    weights = begun.denoiser.state_dict()
+    if model.card.state and not begun.card.state:
+        weights["unet.stem.weight"] = _widened(weights["unet.stem.weight"], model.denoiser.unet.stem.weight)
+        theirs["condition"] += 2
     if ours != theirs:
         other = {k: (theirs[k], ours[k]) for k in ours if ours[k] != theirs[k]}
         raise ValueError(
             f"{begun.card.name} cannot be gone on from, (its, the configuration's): {other}; give the "
             "configuration its values, or begin from its encoder alone, Pretrained.of(model)"
         )
-    model.denoiser.load_state_dict(begun.denoiser.state_dict())
+    model.denoiser.load_state_dict(weights)
+
+
+def _widened(stem: Tensor, wanted: Tensor) -> Tensor:
+    """A stem's weights with zeros for the channels that are new, which stand last."""
+    wide = torch.zeros_like(wanted.detach())
+    wide[:, : stem.shape[1]] = stem
+    return wide
 
 
 def _told(fine: xr.DataArray) -> dict[str, Any]:
@@ -276,7 +288,7 @@ def _architecture(
     return {
         "encoder": {"history": pretrained.encoder.history, "channels": channels},
         "denoiser": {
-            "condition": conditioning.channels(config.statics),
+            "condition": conditioning.channels(config.statics, state=config.state > 0),
             "context": channels,
             "channels": list(config.channels),
             "blocks": config.blocks,

@@ -23,7 +23,8 @@ from torch import Tensor
 
 from xdownscale.grid import Grid, covered
 from xdownscale.models import conditioning
-from xdownscale.noise import instant
+from xdownscale.noise import DAY_US, instant
+from xdownscale.training.objective import coloured
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY_US", "Batch", "Pairs", "Record", "generator"]
 
-DAY_US = 86_400_000_000
 _SMOOTHEST = 1.5
 _BIAS = 0.1
+_NOISIEST = 0.5
 
 
 def generator(seed: int, step: int, stream: int = 0) -> np.random.Generator:
@@ -207,21 +208,58 @@ class Pairs:
         parts, windows, histories, masks = [], [], [], []
         for row, number in enumerate(chosen):
             coarse_day, fine_day = self.days[number]
-            values, known = self.history(coarse_day, model.history)
+            values, known = self.history(coarse_day, max(model.history, 1 + model.card.state))
             values = _degraded(values, known, rng, config.degrade)
-            known = _dropped(known, rng, config.dropout)
+            before = self._before(model, fine_day, values, rng, config.state) if model.card.state else None
+            values, known = values[-model.history :], _dropped(known[-model.history :], rng, config.dropout)
             z = np.where(known, model.scaling.forward(np.where(known, values, 0.0)), 0.0).astype(np.float32)
             domain, truth = _cut_domain(self.coarse.grid, rng, config.edges), self.fine.day(fine_day)
             climatology = model.climatology if self.folds is None else self.folds.unseen(number)
             for _ in range(each):
                 window = self._crop(rng, config.crop)
                 maps = _statics(model.card.statics, window, self.coarse.instants[coarse_day], climatology)
+                if model.card.state:
+                    maps = torch.cat([maps, self._state(model, before, window, rng)])
                 parts.append(self._sample(model, config, z[-1], known[-1], domain, truth, maps, window))
                 windows.append((row, window))
             histories.append(z)
             masks.append(known.astype(np.float32))
         residual, weight, condition = (torch.stack(t) for t in zip(*parts, strict=True))
         return Batch(residual, weight, condition, windows, np.stack(histories), np.stack(masks))
+
+    def _before(
+        self,
+        model: Downscaler,
+        fine_day: int,
+        values: NDArray[np.float32],
+        rng: np.random.Generator,
+        share: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+        """Fine truth and transformed coarse field of the day before, where they are known and to be told."""
+        found = self.fine.find(self.fine.instants[fine_day] - DAY_US)
+        if rng.random() >= share or found is None or not np.isfinite(values[-2]).any():
+            return None
+        known = np.isfinite(values[-2])
+        z = np.asarray(model.scaling.forward(np.where(known, values[-2], 0.0)), dtype=np.float32)
+        return self.fine.day(found), conditioning.filled(z, known)
+
+    def _state(
+        self,
+        model: Downscaler,
+        before: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+        window: Grid,
+        rng: np.random.Generator,
+    ) -> Tensor:
+        """The state's channels on a crop, its noise at a level from 0 to one half."""
+        e = coloured(model.kernel, (1, *window.shape), rng)[0, 0]
+        if before is None:
+            return conditioning.state(None, e)
+        truth, z = before
+        base = conditioning.upsampled(z, self.coarse.grid, window, model.card.upsampling)
+        y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
+        fine = torch.from_numpy(truth[y : y + window.y.size, x : x + window.x.size])
+        residual = (model.scaling.forward(fine) - base) / model.card.residual_scale
+        return conditioning.state(residual, e, _NOISIEST * rng.random())
 
     def _crop(self, rng: np.random.Generator, size: int) -> Grid:
         """A window on multiples of 8 of the absolute fine lattice."""

@@ -116,6 +116,28 @@ def test_goes_on_from_a_model(folder: Path) -> None:
     assert not (folder / "third.safetensors").exists()
 
 
+def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xdownscale.training import calibrate as module
+
+    monkeypatch.setattr(module, "_BORDER", 8)
+    stage1(folder)
+    stage2(folder)
+    given = [
+        folder / "model.safetensors", folder / "fitted.safetensors", "--coarse", folder / "coarse.nc",
+        "--fine", folder / "fine.zarr", "--last", 3, "--evaluations", "2,4", "--members", 2, "--crops", 4,
+    ]  # fmt: skip
+    result = run("calibrate", *given, "--crop", 64)
+    assert result.exit_code == 0, result.output
+    first, then = (xdownscale.load(folder / f"{n}.safetensors") for n in ("model", "fitted"))
+    assert sorted(then.card.inflation) == ["2", "4"]
+    assert first.card.inflation == {}
+    for name, weight in first.denoiser.state_dict().items():
+        np.testing.assert_array_equal(weight, then.denoiser.state_dict()[name])
+    refused = run("calibrate", *given, "--crop", 224, "--overwrite")
+    assert refused.exit_code == 2
+    assert "found crop 224; make the crop smaller" in refused.stderr
+
+
 def test_months_half_and_seed(folder: Path) -> None:
     assert stage1(folder, "--months", "6", "--seed", 5).exit_code == 0
     result = stage2(folder, "--months", "6", "--half")

@@ -64,6 +64,14 @@ def xr_slice(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return labels[np.abs(labels[:, None] - values[None, :]).argmin(axis=0)]
 
 
+def test_crops_without_room_are_refused(pairs: Pairs) -> None:
+    """97 rows from 1724 on: multiples of 8 from 1728 to 1816."""
+    assert (pairs.fine.grid.y.start, pairs.fine.grid.y.size) == (1724, 97)
+    pairs.check_crop(88)
+    with pytest.raises(ValueError, match="97 rows, room for crops of 88 cells: found crop 96"):
+        pairs.check_crop(96)
+
+
 class TestState:
     """The day before, on the same window, with noise of its own level."""
 

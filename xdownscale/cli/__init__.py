@@ -10,7 +10,7 @@ import click
 
 from xdownscale.cli.demonstrate import demo
 from xdownscale.cli.fields import explain, models, predict
-from xdownscale.cli.learn import pretrain, train
+from xdownscale.cli.learn import calibrate, pretrain, train
 from xdownscale.cli.simulate import nature_run
 
 __all__ = ["main"]
@@ -22,5 +22,5 @@ def main() -> None:
     """Probabilistic downscaling of aerosol fields: coarse netCDF in, CF netCDF with members out."""
 
 
-for _command in (predict, explain, models, demo, nature_run, pretrain, train):
+for _command in (predict, explain, models, demo, nature_run, pretrain, train, calibrate):
     main.add_command(_command)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.training import Pretrained
 
-__all__ = ["pretrain", "train"]
+__all__ = ["calibrate", "pretrain", "train"]
 
 _PATH = click.Path(path_type=Path)
 _RECORD = "NetCDF file or zarr store (STORE.zarr/coarse of a nature run); may be given several times."
@@ -95,6 +95,39 @@ def train(
             model = run(low, high, begun, config=config, card=fields, report=report, **where)
         if given["calibrate"]:  # of the last tenth of the days, which training holds out
             model = calibrate(model, low, high.isel(time=slice(-max(1, high.sizes["time"] // 10), None)))
+        stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
+        sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
+        click.echo(f"wrote {target}, sha256 {sha256}")
+
+
+@click.command()
+@click.argument("source", metavar="MODEL")
+@click.argument("target", metavar="OUT", type=_PATH)
+@click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
+@click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
+@click.option("--variable", default="DUEXTTAU", help="Variable of the records.")
+@click.option("--months", help="Only these months of the year, as 6,7,8.")
+@click.option("--last", type=click.IntRange(1), help="Only the last days of the fine record.")
+@click.option("--evaluations", default="2,4,8,16", help="Numbers of evaluations to fit for.")
+@click.option("--members", type=click.IntRange(2), default=4, help="Draws a crop.")
+@click.option("--crops", type=click.IntRange(4), default=16, help="Crops in all.")
+@click.option("--crop", type=click.IntRange(8), default=224, help="Side of a crop, in fine cells.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def calibrate(source: str, target: Path, **given: Any) -> None:
+    """Fit the spread of MODEL on days it was not trained on, and write the model to OUT."""
+    from xdownscale.checkpoint import save
+    from xdownscale.registry import resolve
+    from xdownscale.training.calibrate import calibrate as run
+
+    with plainly():
+        check_output(target, overwrite=given["overwrite"])
+        low, high = (_record(given[name], given) for name in ("coarse", "fine"))
+        last = given["last"] or high.sizes["time"]
+        options = {name: given[name] for name in ("members", "crops", "crop", "seed")}
+        numbers = [int(n) for n in given["evaluations"].split(",")]
+        model = run(resolve(source), low, high.isel(time=slice(-last, None)), evaluations=numbers, **options)
         stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
         sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
         click.echo(f"wrote {target}, sha256 {sha256}")

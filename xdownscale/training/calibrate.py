@@ -85,7 +85,7 @@ def calibrate(
     Raises
     ------
     ValueError
-        If the crop is not wider than twice the border that is left out.
+        If the crop is not wider than twice the border that is left out, or the record has no room for it.
     """
     if crop <= 2 * _BORDER:
         raise ValueError(
@@ -93,6 +93,7 @@ def calibrate(
         )
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
+    pairs.check_crop(crop)
     config = TrainConfig(
         batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed
     )

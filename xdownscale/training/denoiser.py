@@ -88,8 +88,8 @@ def train(
     Raises
     ------
     ValueError
-        If the records share no day, do not lie on the grids, or leave no day to hold out; if the model to go
-        on from has another architecture.
+        If the records share no day, do not lie on the grids, have no room for a crop or leave no day to hold
+        out; if the model to go on from has another architecture.
     RuntimeError
         If the frozen encoder's weights changed.
     """
@@ -98,6 +98,7 @@ def train(
     pretrained = Pretrained.of(pretrained) if isinstance(pretrained, Downscaler) else pretrained
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
+    pairs.check_crop(config.crop)
     learn, held = _split(pairs)
     before = pretrained.digest
     found = _Measured.on(learn, pretrained, config)

@@ -190,6 +190,21 @@ class Pairs:
         """The coarse cells that the fine truth covers wholly, as a window of the coarse grid."""
         return covered(self.fine.grid, coarse)
 
+    def check_crop(self, size: int) -> None:
+        """Refuse crops that the fine record has no room for, on the lattice of multiples of 8.
+
+        Raises
+        ------
+        ValueError
+        """
+        for axis, name in ((self.fine.grid.y, "rows"), (self.fine.grid.x, "columns")):
+            room = 8 * ((axis.start + axis.size) // 8) - 8 * -(-axis.start // 8)
+            if size > room:
+                raise ValueError(
+                    f"the fine record has {axis.size} {name}, room for crops of {room} cells: found crop "
+                    f"{size}; make the crop smaller or the record wider"
+                )
+
     def history(self, day: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Coarse values of today (last) and the days before, and where they are known."""
         today = self.coarse.instants[day]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdownscale.scaling import Identity, Log, Sqrt, from_dict
+from xdownscale.scaling import Identity, Log, Quantile, Sqrt, fitted, from_dict
 
 SCALINGS = [Log(-2.0, 1.5, 1e-3), Log(0.3, 0.2, 0.5), Sqrt(0.4, 0.2), Identity(0.3, 2.0)]
 
@@ -130,3 +131,62 @@ def test_refused(content: dict[str, Any], message: str) -> None:
 def test_torch_is_not_needed() -> None:
     code = "import sys, xdownscale.scaling as s; s.Log(0, 1).forward(1.0); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestQuantile:
+    VALUES = np.random.default_rng(0).lognormal(-2, 1, 50_000)
+
+    def test_scores_are_normal(self) -> None:
+        z = Quantile.fit(self.VALUES).forward(self.VALUES)
+        assert z.mean() == pytest.approx(0.0, abs=0.01)
+        assert z.std() == pytest.approx(1.0, abs=0.01)
+        assert np.mean(np.abs(z) < 1) == pytest.approx(0.6827, abs=0.005)
+
+    @pytest.mark.parametrize("library", ["numpy", "torch"])
+    def test_round_trip_beyond_the_ends_too(self, library: str) -> None:
+        x = np.array([0.0, 1e-3, 0.1, 0.3, 5.0, 40.0])
+        scaling = Quantile.fit(self.VALUES)
+        given = x if library == "numpy" else torch.from_numpy(x)
+        np.testing.assert_allclose(scaling.inverse(scaling.forward(given)), x, rtol=1e-9, atol=1e-12)
+        assert (np.diff(np.asarray(scaling.forward(given))) > 0).all()
+
+    def test_numpy_and_torch_agree(self) -> None:
+        x, scaling = self.VALUES[:100], Quantile.fit(self.VALUES)
+        np.testing.assert_allclose(scaling.forward(torch.from_numpy(x)), scaling.forward(x), rtol=1e-12)
+
+    def test_gaps_stay_gaps(self) -> None:
+        scaling = Quantile.fit(self.VALUES)
+        assert np.isnan(scaling.forward(np.array([np.nan, 0.1]))).tolist() == [True, False]
+        assert torch.isnan(scaling.forward(torch.tensor([np.nan, 0.1]))).tolist() == [True, False]
+
+    def test_many_equal_values_are_one_node(self) -> None:
+        scaling = Quantile.fit(np.concatenate([np.zeros(5000), self.VALUES[:5000]]))
+        assert (np.diff(scaling.source) > 0).all()
+        assert scaling.source[0] == 0.0
+
+    def test_through_json(self) -> None:
+        scaling = Quantile.fit(self.VALUES, 2 * self.VALUES)
+        assert from_dict(json.loads(json.dumps(scaling.to_dict()))) == scaling
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"source": (1.0, 1.0)}, "source: expected 2 rising values"),
+            ({"target": (1.0, 2.0, 3.0)}, "target: expected 2 rising values"),
+            ({"levels": (0.0, 0.5)}, "expected between 0 and 1"),
+            ({"source": (1.0, np.inf)}, "expected 2 to 1001, finite"),
+        ],
+    )
+    def test_refused(self, change: dict[str, object], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            Quantile(**({"levels": (0.2, 0.5), "source": (1.0, 2.0), "target": (1.0, 2.0)} | change))
+
+
+@pytest.mark.parametrize("name", ["log", "sqrt", "identity", "quantile"])
+def test_fitted_by_name(name: str) -> None:
+    values = np.random.default_rng(0).lognormal(-2, 1, 10_000)
+    scaling = fitted(name, np.append(values, np.nan))
+    assert scaling.to_dict()["name"] == name
+    assert np.std(scaling.forward(values)) == pytest.approx(1.0, abs=0.02)
+    with pytest.raises(ValueError, match="transform is 'cube': expected one of"):
+        fitted("cube", values)

@@ -3,6 +3,7 @@
     Log       z = (log(x + floor) - mean) / std
     Sqrt      z = (sqrt(x) - mean) / std
     Identity  z = (x - mean) / std
+    Quantile  z = Phi^-1(F(x)), F by quantiles; its inverse may be that of another distribution
 
 They act on numpy arrays and torch tensors alike. The inverses of Log and Sqrt give no negative values.
 """
@@ -13,13 +14,16 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from scipy.special import ndtri
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import ArrayLike
 
-__all__ = ["Identity", "Log", "Scaling", "Sqrt", "from_dict"]
+__all__ = ["Identity", "Log", "Quantile", "Scaling", "Sqrt", "fitted", "from_dict"]
+
+_MOST_QUANTILES = 1001
 
 
 class Scaling(Protocol):
@@ -127,6 +131,99 @@ class Identity(_Standard):
         return z * self.std + self.mean
 
 
+@dataclass(frozen=True)
+class Quantile:
+    """Normal scores by quantiles, linear between them and beyond the outermost.
+
+    Attributes
+    ----------
+    levels : tuple of float, rising, in (0, 1)
+    source : tuple of float, rising [units of the values]
+        Quantiles of what `forward` is given.
+    target : tuple of float, rising [units of the values]
+        Quantiles of what `inverse` gives; those of the source make it the inverse of `forward`, others make
+        the two together a quantile mapping.
+
+    Examples
+    --------
+    >>> map_ = Quantile((0.25, 0.5, 0.75), (1.0, 2.0, 3.0), (10.0, 20.0, 40.0))
+    >>> map_.inverse(map_.forward(np.array([2.0, 2.5, 4.0]))).round(9)
+    array([20., 30., 60.])
+    """
+
+    levels: tuple[float, ...]
+    source: tuple[float, ...]
+    target: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "source", "target"):
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            if not (2 <= values.size <= _MOST_QUANTILES and np.isfinite(values).all()):
+                raise ValueError(
+                    f"{name} holds {values.size} values: expected 2 to {_MOST_QUANTILES}, finite"
+                )
+            if values.size != len(self.levels) or not (np.diff(values) > 0).all():
+                raise ValueError(f"{name}: expected {len(self.levels)} rising values")
+            object.__setattr__(self, name, tuple(values.tolist()))
+        if not 0 < self.levels[0] < self.levels[-1] < 1:
+            raise ValueError(f"levels from {self.levels[0]} to {self.levels[-1]}: expected between 0 and 1")
+
+    @classmethod
+    def fit(cls, values: ArrayLike, target: ArrayLike | None = None, *, count: int = 201) -> Quantile:
+        """Quantiles of the finite values, and of others that the inverse shall have.
+
+        Parameters
+        ----------
+        values, target : array-like
+        count : int
+            Levels to begin with; those at which either distribution does not rise are left out.
+        """
+        x = _finite(values)
+        y = x if target is None else _finite(target)
+        p = (np.arange(count) + 0.5) / count
+        p = np.concatenate([[1e-4, 1e-3], p, [1 - 1e-3, 1 - 1e-4]])
+        p.sort()
+        a, b = np.quantile(x, p), np.quantile(y, p)
+        rises = np.concatenate([[True], np.minimum(_gains(a), _gains(b)) > 0])
+        return cls(tuple(p[rises]), tuple(a[rises]), tuple(b[rises]))
+
+    def forward(self, x: Any) -> Any:
+        """Values to normal scores."""
+        return _piecewise(x, self.source, ndtri(self.levels))
+
+    def inverse(self, z: Any) -> Any:
+        """Normal scores to values of the target's distribution."""
+        return _piecewise(z, ndtri(self.levels), self.target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, with the transform's name."""
+        return {"name": "quantile", **{k: list(v) for k, v in asdict(self).items()}}
+
+
+def fitted(name: str, values: ArrayLike) -> Scaling:
+    """A transform fitted to the finite values.
+
+    Parameters
+    ----------
+    name : {"log", "sqrt", "identity", "quantile"}
+    values : array-like
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or the values hold no two different finite numbers.
+    """
+    kinds: dict[str, type[Log | Sqrt | Identity | Quantile]] = {
+        "log": Log,
+        "sqrt": Sqrt,
+        "identity": Identity,
+        "quantile": Quantile,
+    }
+    if name not in kinds:
+        raise ValueError(f"transform is {name!r}: expected one of {sorted(kinds)}")
+    return kinds[name].fit(values)
+
+
 def from_dict(content: Mapping[str, Any]) -> Scaling:
     """The transform that `to_dict` wrote.
 
@@ -147,12 +244,33 @@ def from_dict(content: Mapping[str, Any]) -> Scaling:
     }
     rest = dict(content)
     name = rest.pop("name", None)
-    if name not in kinds:
-        raise ValueError(f"transform is {name!r}: expected one of {sorted(kinds)}")
+    if name not in (*kinds, "quantile"):
+        raise ValueError(f"transform is {name!r}: expected one of {sorted([*kinds, 'quantile'])}")
     try:
+        if name == "quantile":
+            return Quantile(**{key: tuple(map(float, value)) for key, value in rest.items()})
         return kinds[name](**{key: float(value) for key, value in rest.items()})
     except TypeError as error:
         raise ValueError(f"transform {name!r} with {sorted(rest)}: {error}") from error
+
+
+def _gains(quantiles: Any) -> Any:
+    """Steps between quantiles; what rises by next to nothing does not rise."""
+    steps = np.diff(quantiles)
+    return np.where(steps > 1e-9 * (quantiles[-1] - quantiles[0]), steps, 0.0)
+
+
+def _piecewise(x: Any, nodes: Any, values: Any) -> Any:
+    """Linear interpolation between nodes, and on along the outermost pieces."""
+    library = _library(x)
+    if library is np:
+        x = np.asarray(x, dtype=np.result_type(np.asarray(x).dtype, np.float32))
+        a, b = (np.asarray(v, dtype=x.dtype) for v in (nodes, values))
+    else:
+        a, b = (library.as_tensor(v, dtype=x.dtype, device=x.device) for v in (nodes, values))
+    place = (library.searchsorted(a, x) - 1).clip(0, len(a) - 2)
+    share = (x - a[place]) / (a[place + 1] - a[place])
+    return b[place] + share * (b[place + 1] - b[place])
 
 
 def _finite(values: ArrayLike) -> Any:

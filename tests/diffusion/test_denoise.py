@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xdownscale.diffusion.denoise import estimate, target
-from xdownscale.diffusion.schedule import Cosine, Flow, Schedule
+from xdownscale.diffusion.schedule import Cosine, Flow, Regression, Schedule
 
 PROCESSES = [Flow(), Cosine()]
 
@@ -68,3 +68,11 @@ def test_every_sample_has_its_own_level() -> None:
     together = target(Cosine(), r, e, t)
     for i in range(5):
         assert torch.equal(target(Cosine(), r[i : i + 1], e[i : i + 1], t[i : i + 1]), together[i : i + 1])
+
+
+def test_regression_sees_neither_data_nor_noise() -> None:
+    r, e = pair()
+    t = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0], dtype=torch.float64)
+    assert (noised(Regression(), r, e, t) == 0).all()
+    torch.testing.assert_close(target(Regression(), r, e, t), r)
+    torch.testing.assert_close(estimate(Regression(), e, r, t), r)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from xdownscale.diffusion.sample import Sampler, mean, sample
-from xdownscale.diffusion.schedule import Cosine, Flow, Schedule, from_name
+from xdownscale.diffusion.schedule import Cosine, Flow, Regression, Schedule, from_name
 
 PROCESS = {"midpoint": "flow", "euler": "flow", "ddim": "ddpm", "dpmpp": "ddpm", "ddpm": "ddpm"}
 CENTRE = 0.7
@@ -321,3 +321,19 @@ class TestMean:
         assert torch.equal(mean(denoise, start)[0], torch.full((32,), CENTRE, dtype=torch.float64))
         # the unit vectors have mean zero
         assert (mean(denoise, start)[1:] == 0).all()
+
+
+def test_direct_is_one_look_at_the_noise_end() -> None:
+    seen: list[float] = []
+
+    def denoise(x: torch.Tensor, t: float) -> torch.Tensor:
+        seen.append(t)
+        return x + 2
+
+    found = sample(denoise, torch.zeros(3), Regression(), Sampler("direct", 1))
+    assert found.tolist() == [2.0, 2.0, 2.0]
+    assert seen == [1.0]
+    with pytest.raises(ValueError, match="direct is one look: found 4 evaluations"):
+        Sampler("direct", 4)
+    with pytest.raises(ValueError, match=r"expected one of \['direct'\]"):
+        Sampler("euler", 1).check(Regression())

@@ -39,7 +39,9 @@ def test_cosine_preserves_variance() -> None:
 
 
 def test_unknown() -> None:
-    with pytest.raises(ValueError, match=r"process is 'vp': expected one of \['ddpm', 'flow'\]"):
+    with pytest.raises(
+        ValueError, match=r"process is 'vp': expected one of \['ddpm', 'flow', 'regression'\]"
+    ):
         from_name("vp")
 
 

@@ -56,6 +56,6 @@ def test_samplers_and_processes_are_those_of_the_package() -> None:
     from xdownscale.diffusion.schedule import from_name
 
     for name in schema.SAMPLERS:
-        assert Sampler(name, 4).name == name
+        assert Sampler(name, 1 if name == "direct" else 4).name == name
     for name in schema.PROCESSES:
         assert from_name(name).name == name

@@ -118,6 +118,62 @@ class TestGoingOn:
             Pretrained.of(Downscaler(card, model.denoiser))
 
 
+class TestTransfer:
+    """What the encoder may be, and what becomes of its weights."""
+
+    @pytest.fixture
+    def short(self) -> TrainConfig:
+        return replace(CONFIG, steps=4)
+
+    def test_tuned_changes_and_is_on_the_card(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained, short: TrainConfig
+    ) -> None:
+        before = pretrained.digest
+        model = train(*records, pretrained, config=replace(short, transfer="tuned"))
+        assert model.card.encoder_digest == digest(model.encoder) != before  # type: ignore[arg-type]
+        assert pretrained.digest == before, "what was given is left as it was"
+        assert not any(p.requires_grad for p in model.encoder.parameters())  # type: ignore[union-attr]
+
+    def test_random_is_fresh_and_frozen(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained, short: TrainConfig
+    ) -> None:
+        one, same, other = (
+            train(*records, pretrained, config=replace(short, transfer="random", seed=s)) for s in (3, 3, 4)
+        )
+        assert one.card.encoder_digest == same.card.encoder_digest
+        assert len({m.card.encoder_digest for m in (one, other)} | {pretrained.digest}) == 3
+        assert one.card.training["pretraining"] == {"random": True}
+
+    def test_none_has_no_encoder_and_no_context(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained, short: TrainConfig
+    ) -> None:
+        model = train(*records, pretrained, config=replace(short, transfer="none"))
+        assert model.encoder is None
+        assert model.card.encoder_digest is None
+        assert model.history == 1
+        assert len(model.denoiser.projections) == 0
+
+    def test_unknown(self) -> None:
+        with pytest.raises(ValueError, match="transfer is 'melted': expected one of"):
+            TrainConfig(transfer="melted")  # type: ignore[arg-type]
+
+
+def test_regression_learns_the_mean(
+    records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
+) -> None:
+    """Its error is below the residual's own variance, 1, though it sees no noise."""
+    scores: list[float | None] = []
+    model = train(
+        *records,
+        pretrained,
+        config=replace(CONFIG, process="regression"),
+        report=lambda _, __, score: scores.append(score),
+    )
+    assert scores[-1] is not None
+    assert scores[-1] < 0.97
+    assert model.sampler == Sampler("direct", 1)
+
+
 class TestLearning:
     def test_loss_falls(
         self,

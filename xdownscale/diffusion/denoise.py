@@ -2,8 +2,9 @@
 
     flow   p = e - r                  x0 = x_t - t p
     ddpm   p = v = alpha e - sigma r  x0 = alpha x_t - sigma v     (Salimans & Ho 2022, arXiv 2202.00512)
+    regression   p = r                x0 = p
 
-Both targets are finite at the noise end, where x0 is the conditional mean.
+The first two targets are finite at the noise end, where x0 is the conditional mean.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ def target(schedule: Schedule, r: Tensor, e: Tensor, t: Tensor) -> Tensor:
     -------
     Tensor, shape (B, 1, H, W)
     """
+    if schedule.name == "regression":
+        return r
     if schedule.name == "flow":
         return e - r
     alpha, sigma = _shares(schedule, t, r)
@@ -51,6 +54,8 @@ def estimate(schedule: Schedule, x_t: Tensor, prediction: Tensor, t: Tensor) -> 
     -------
     Tensor, shape (B, 1, H, W)
     """
+    if schedule.name == "regression":
+        return prediction
     alpha, sigma = _shares(schedule, t, x_t)
     if schedule.name == "flow":
         return x_t - sigma * prediction

@@ -8,6 +8,7 @@ With e^ = (x_t - alpha x0) / sigma the state at any earlier s follows from an es
                   with lambda = log(alpha / sigma), h = lambda_s - lambda_t, primes for the step before
                   (DPM-Solver++ 2M, arXiv 2211.01095)
     ddpm          a draw of q(x_s | x_t, x0) (ancestral, arXiv 2006.11239)
+    direct        x0 itself (regression)
 
 `denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is
 handed in.
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
 __all__ = ["Sampler", "mean", "sample"]
 
 Denoise = Callable[[Tensor, float], Tensor]
-_FOR = {"midpoint": "flow", "euler": "flow", "ddpm": "ddpm", "ddim": "ddpm", "dpmpp": "ddpm"}
+_FOR = {
+    "midpoint": "flow",
+    "euler": "flow",
+    "ddpm": "ddpm",
+    "ddim": "ddpm",
+    "dpmpp": "ddpm",
+    "direct": "regression",
+}
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,10 @@ class Sampler:
 
     Attributes
     ----------
-    name : {"midpoint", "euler", "ddpm", "ddim", "dpmpp"}
-        The first two for `flow`, the others for `ddpm`.
+    name : {"midpoint", "euler", "ddpm", "ddim", "dpmpp", "direct"}
+        The first two for `flow`, the last for `regression`, the others for `ddpm`.
     evaluations : int, 1-10000
-        Even for `midpoint`, which takes two a step.
+        Even for `midpoint`, which takes two a step; 1 for `direct`.
 
     Raises
     ------
@@ -63,6 +71,9 @@ class Sampler:
             raise ValueError(
                 f"midpoint takes two evaluations a step: found {self.evaluations}, expected an even number"
             )
+
+        if self.name == "direct" and self.evaluations != 1:
+            raise ValueError(f"direct is one look: found {self.evaluations} evaluations, expected 1")
 
     def check(self, schedule: Schedule) -> None:
         """Raise ValueError if the sampler is not one of the process's."""
@@ -119,6 +130,8 @@ def sample(
     tensor([3., 3.])
     """
     sampler.check(schedule)
+    if sampler.name == "direct":
+        return mean(denoise, start)
     steps = sampler.evaluations // 2 if sampler.name == "midpoint" else sampler.evaluations
     knots = grid(steps) if times is None else times.double()
     if len(knots) != steps + 1 or knots[0] != 1 or knots[-1] != 0 or not bool((knots.diff() < 0).all()):

@@ -7,7 +7,9 @@
                                                                Nichol & Dhariwal 2021, arXiv 2102.09672;
                                                                Lin et al. 2024, arXiv 2305.08891)
 
-Both have alpha(1) = 0 exactly: the start is pure noise.
+    regression   alpha = sigma = 0                         (no process: one look at the condition)
+
+The first two have alpha(1) = 0 exactly: the start is pure noise.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Cosine", "Flow", "Schedule", "even_snr", "from_name", "grid"]
+__all__ = ["Cosine", "Flow", "Regression", "Schedule", "even_snr", "from_name", "grid"]
 
 
 class Schedule(Protocol):
@@ -66,6 +68,21 @@ class Cosine:
         return torch.sin(0.5 * math.pi * t)
 
 
+@dataclass(frozen=True)
+class Regression:
+    """Neither data nor noise is seen."""
+
+    name: str = "regression"
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(t)
+
+
 def from_name(name: str) -> Schedule:
     """The process that a card names.
 
@@ -78,7 +95,7 @@ def from_name(name: str) -> Schedule:
     >>> from_name("flow").alpha(torch.tensor(0.25))
     tensor(0.7500)
     """
-    processes: dict[str, Schedule] = {p.name: p for p in (Flow(), Cosine())}
+    processes: dict[str, Schedule] = {p.name: p for p in (Flow(), Cosine(), Regression())}
     if name not in processes:
         raise ValueError(f"process is {name!r}: expected one of {sorted(processes)}")
     return processes[name]

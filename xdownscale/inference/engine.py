@@ -324,7 +324,7 @@ def _residual(day: _Day, options: Options, member: int, before: Tensor | None) -
     domain = day.domain
     window = domain.extended
     noise = partial(_noise, domain.model, options, member, day.instant)
-    start = noise(window, 0).to(options.device)
+    start = noise(window, 0).to(options.device) * float(domain.model.schedule.sigma(torch.ones(())))
     state = None
     if before is not None:
         state = conditioning.state(before, noise(window, _STATE_STREAM)[0, 0])

@@ -19,7 +19,7 @@ from xdownscale.diffusion.schedule import from_name
 from xdownscale.grid import Grid
 from xdownscale.models import conditioning
 from xdownscale.models.climatology import MAPS, Climatology
-from xdownscale.nn.denoiser import Denoiser
+from xdownscale.nn.denoiser import Denoiser, Nothing
 from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
 
@@ -219,6 +219,8 @@ class Downscaler:
 def _networks(card: Card) -> tuple[Denoiser, Encoder | None]:
     parts = card.architecture
     spec = parts["denoiser"]
+    if spec is None:
+        return Nothing(), None
     denoiser = Denoiser(
         condition=int(spec["condition"]),
         context=tuple(spec["context"]),

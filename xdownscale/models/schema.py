@@ -25,8 +25,8 @@ Check = Callable[[Any], Any]
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?")
 _HEX = re.compile("[0-9a-f]{64}")
-PROCESSES = ("flow", "ddpm")
-SAMPLERS = ("midpoint", "ddpm", "ddim", "dpmpp", "euler")
+PROCESSES = ("flow", "ddpm", "regression")
+SAMPLERS = ("midpoint", "ddpm", "ddim", "dpmpp", "euler", "direct")
 _UPSAMPLINGS = ("nearest", "linear", "cubic", "conservative")
 _DEPTH = 4
 
@@ -267,7 +267,7 @@ FIELDS: dict[str, Check] = {
     "training": _training,
     "encoder_digest": lambda value: _optional(_text(64, pattern=_HEX))(value or None),
     "architecture": _record(
-        encoder=_optional(_ENCODER), denoiser=_DENOISER, climatology=_optional(_CLIMATOLOGY)
+        encoder=_optional(_ENCODER), denoiser=_optional(_DENOISER), climatology=_optional(_CLIMATOLOGY)
     ),
     "statics": _sequence(_text(50), 0, 32),
     "process": _choice(*PROCESSES),

@@ -20,7 +20,7 @@ from xdownscale.nn.unet import UNet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Denoiser"]
+__all__ = ["Denoiser", "Nothing"]
 
 
 class Denoiser(nn.Module):
@@ -109,6 +109,23 @@ class Denoiser(nn.Module):
             )
         out: Tensor = self.unet(torch.cat([x_t, condition], dim=1), self.embed(level), context)
         return out
+
+
+class Nothing(Denoiser):
+    """A network without weights that adds nothing to the interpolated field, for baselines without one."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.context = ()
+        self.strides = (2, 4, 8)
+        self.multiple = self.strides[-1]
+
+    def forward(
+        self, x_t: Tensor, level: Tensor, condition: Tensor, context: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Zeros of x_t's shape, whatever else is given."""
+        del level, condition, context
+        return torch.zeros_like(x_t)
 
 
 def _within(name: str, values: Sequence[int], low: int, high: int) -> None:

@@ -32,6 +32,8 @@ class PretrainConfig:
         Decay of the averaged weights.
     dropout : float, 0-1
         Share of samples in which part of the history is masked.
+    transform : {"log", "sqrt", "identity", "quantile"}
+        Of the values, for both stages; fitted to the record.
     seed : int, >= 0
     precision : {"auto", "float32", "bfloat16"}
     """
@@ -44,12 +46,14 @@ class PretrainConfig:
     learning_rate: float = 2e-3
     ema: float = 0.995
     dropout: float = 0.3
+    transform: Literal["log", "sqrt", "identity", "quantile"] = "log"
     seed: int = 0
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         _at_least(self, steps=1, batch=1, crop=8, history=1, seed=0)
         _multiple(self, "crop", 4)
+        _one_of(self, transform=("log", "sqrt", "identity", "quantile"))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a card holds them."""
@@ -72,7 +76,11 @@ class TrainConfig:
         Side of a crop; a multiple of 8. No smaller than the residual's decorrelation length.
     border : int [fine cells]
         Left out of the loss where a crop ends inside the domain.
-    process : {"flow", "ddpm"}
+    process : {"flow", "ddpm", "regression"}
+        The last is a deterministic network, the baseline of its size.
+    transfer : {"frozen", "tuned", "random", "none"}
+        The encoder as it was pretrained and frozen; trained on; with fresh weights and frozen; or none at
+        all. All but the first are there to be compared with it.
     channels : tuple of int
         Of the denoiser's three levels.
     blocks : int
@@ -104,7 +112,8 @@ class TrainConfig:
     days: int = 4
     crop: int = 96
     border: int = 8
-    process: Literal["flow", "ddpm"] = "flow"
+    process: Literal["flow", "ddpm", "regression"] = "flow"
+    transfer: Literal["frozen", "tuned", "random", "none"] = "frozen"
     channels: tuple[int, ...] = (48, 72, 128)
     blocks: int = 2
     statics: tuple[str, ...] = ("sphere", "fourier", "season", "climatology")
@@ -123,6 +132,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _at_least(self, steps=1, batch=1, days=1, crop=16, border=0, seed=0, roughness=0)
         _multiple(self, "crop", 8)
+        _one_of(self, process=("flow", "ddpm", "regression"), transfer=("frozen", "tuned", "random", "none"))
         if self.batch % self.days:
             raise ValueError(f"batch is {self.batch}: expected a multiple of days, {self.days}")
         if 2 * self.border >= self.crop:
@@ -137,6 +147,12 @@ def _at_least(config: Any, **least: int) -> None:
     for name, low in least.items():
         if getattr(config, name) < low:
             raise ValueError(f"{name} is {getattr(config, name)}: expected at least {low}")
+
+
+def _one_of(config: Any, **choices: tuple[str, ...]) -> None:
+    for name, known in choices.items():
+        if getattr(config, name) not in known:
+            raise ValueError(f"{name} is {getattr(config, name)!r}: expected one of {list(known)}")
 
 
 def _multiple(config: Any, name: str, of: int) -> None:

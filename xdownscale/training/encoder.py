@@ -167,7 +167,7 @@ def pretrain(
     """
     config = config or PretrainConfig()
     record = Record.of(coarse, grid)
-    z, scaling = _transformed(record)
+    z, scaling = _transformed(record, config.transform)
     days = _days(record, config.history)
     split = int(len(days) * (1 - _VALIDATION))
     train, held = days[:split], days[split + config.history :]
@@ -230,9 +230,9 @@ class _Score:
         return float(np.mean([float(_l1(h[:, -1:], t, w)) for h, _, t, w in self._batches()]))
 
 
-def _transformed(record: Record) -> tuple[NDArray[np.float32], _scaling.Scaling]:
+def _transformed(record: Record, transform: str) -> tuple[NDArray[np.float32], _scaling.Scaling]:
     values = np.stack([record.day(i) for i in range(len(record.instants))])
-    scaling = _scaling.Log.fit(values[np.isfinite(values)])
+    scaling = _scaling.fitted(transform, values)
     return np.asarray(scaling.forward(values), dtype=np.float32), scaling
 
 

@@ -1,0 +1,67 @@
+"""Baselines are the operators they name, through the same engine and the same file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from xdownscale.checkpoint import load, save
+from xdownscale.diffusion.sample import Sampler
+from xdownscale.grid import G5NR, MERRA2, refined, upsampling
+from xdownscale.inference.engine import Options, draw
+from xdownscale.models.baselines import INTERPOLATIONS, interpolation, quantile_mapping
+from xdownscale.patches import Tiling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from xdownscale.models.card import Card
+    from xdownscale.models.downscaler import Downscaler
+
+GRID = MERRA2.window((216, 6), (352, 5))
+OPTIONS = Options((0, 1), 0, "draw", Sampler("direct", 1), Tiling(), conserve=False)
+
+
+def lognormal(seed: int = 1) -> np.ndarray:
+    return np.exp(np.random.default_rng(seed).normal(-2, 0.5, (1, *GRID.shape)))
+
+
+def drawn(model: Downscaler, y: np.ndarray) -> np.ndarray:
+    return draw(model, y, GRID, [0], OPTIONS).values[:, 0]
+
+
+@pytest.mark.parametrize("name", sorted(INTERPOLATIONS))
+def test_interpolation_is_its_operator_after_a_file(
+    make_card: Callable[..., Card], tmp_path: Path, name: str
+) -> None:
+    card = make_card()
+    save(interpolation(name, card), tmp_path / "b.safetensors")
+    model, y = load(tmp_path / "b.safetensors"), lognormal()
+    operator = upsampling(GRID, refined(GRID, G5NR), INTERPOLATIONS[name])  # type: ignore[arg-type]
+    expected = model.scaling.inverse(operator(model.scaling.forward(y[0])))
+    for member in drawn(model, y):
+        np.testing.assert_allclose(member, expected, rtol=1e-5)
+    assert model.card.training["synthetic"] is False
+
+
+def test_nearest_keeps_the_coarse_values(make_card: Callable[..., Card]) -> None:
+    y = lognormal()
+    fine = drawn(interpolation("nearest", make_card()), y)[0]
+    np.testing.assert_allclose(np.unique(fine.round(5)), np.sort(y.ravel()), atol=1e-5)
+
+
+def test_quantile_mapping_gives_the_fine_distribution(make_card: Callable[..., Card]) -> None:
+    """A coarse record that is the fine one's square root: the map squares."""
+    rng = np.random.default_rng(2)
+    fine = rng.lognormal(-2, 0.5, 20_000)
+    model = quantile_mapping(make_card(), np.sqrt(fine), fine)
+    y = np.full((1, *GRID.shape), 0.4)
+    np.testing.assert_allclose(drawn(model, y)[0], 0.16, rtol=0.01)
+
+
+def test_unknown(make_card: Callable[..., Card]) -> None:
+    with pytest.raises(ValueError, match="interpolation is 'lanczos': expected one of"):
+        interpolation("lanczos", make_card())

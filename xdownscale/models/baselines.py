@@ -1,0 +1,96 @@
+"""Models without a network, as files and arguments like any other: what a trained model must be better than.
+
+A baseline is T_x^-1(U T_y(y)) on the grids of another model. Interpolation has T_x = T_y, the other model's
+transform; quantile mapping has the coarse record's normal scores as T_y and those of the fine one as T_x.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from xdownscale.models.downscaler import Downscaler
+from xdownscale.noise import Spectrum
+from xdownscale.scaling import Quantile
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from xdownscale.models.card import Card
+    from xdownscale.scaling import Scaling
+
+__all__ = ["INTERPOLATIONS", "interpolation", "quantile_mapping"]
+
+INTERPOLATIONS = {
+    "nearest": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "conservative": "conservative",
+}
+
+
+def interpolation(name: str, like: Card) -> Downscaler:
+    """Interpolation in the transform of a model, on its grids.
+
+    Parameters
+    ----------
+    name : {"nearest", "bilinear", "bicubic", "conservative"}
+    like : Card
+        Whose quantity, grids, region, months and transform are taken.
+
+    Returns
+    -------
+    Downscaler
+        Every draw of it is the same field.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in INTERPOLATIONS:
+        raise ValueError(f"interpolation is {name!r}: expected one of {sorted(INTERPOLATIONS)}")
+    return _plain(name, INTERPOLATIONS[name], like, like.scaling, f"nothing: {name} interpolation")
+
+
+def quantile_mapping(like: Card, coarse: ArrayLike, fine: ArrayLike) -> Downscaler:
+    """Bicubic interpolation of normal scores, given back with the fine record's distribution.
+
+    Parameters
+    ----------
+    like : Card
+        Whose quantity, grids, region and months are taken.
+    coarse, fine : array-like [units of the card]
+        Values to learn the two distributions from; gaps are left out.
+
+    Returns
+    -------
+    Downscaler
+    """
+    scaling: Scaling = Quantile.fit(coarse, fine)
+    data = f"quantiles of the days that {like.name} was trained on: {like.training['data']}"
+    return _plain("quantile_mapping", "cubic", like, scaling.to_dict(), data[:500])
+
+
+def _plain(name: str, method: str, like: Card, scaling: dict[str, object], data: str) -> Downscaler:
+    card = replace(
+        like,
+        name=name,
+        scaling=scaling,
+        upsampling=method,
+        training={"data": data, "synthetic": like.synthetic and name == "quantile_mapping"},
+        encoder_digest=None,
+        architecture={"encoder": None, "denoiser": None, "climatology": None},
+        statics=(),
+        process="regression",
+        sampler={"name": "direct", "evaluations": 1},
+        residual_scale=1.0,
+        spectrum=Spectrum.white().to_dict(),
+        state=False,
+        day_correlation=0.0,
+        times={},
+        inflation={},
+        scores=(),
+        limitations=("A baseline: no small scales are added.",),
+    )
+    return Downscaler.build(card)

@@ -190,3 +190,9 @@ def test_fitted_by_name(name: str) -> None:
     assert np.std(scaling.forward(values)) == pytest.approx(1.0, abs=0.02)
     with pytest.raises(ValueError, match="transform is 'cube': expected one of"):
         fitted("cube", values)
+
+
+@pytest.mark.parametrize(("name", "least"), [("log", "-0.001"), ("sqrt", "0")])
+def test_values_below_a_transform(name: str, least: str) -> None:
+    with pytest.raises(ValueError, match=rf"the smallest value is -0\.5: {name} takes values above {least};"):
+        fitted(name, [-0.5, 0.1, 0.2])

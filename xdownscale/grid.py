@@ -192,7 +192,7 @@ class Grid:
     ----------
     y, x : Axis
     crs : str
-        Anything that pyproj reads.
+        Anything that pyproj reads; empty for a plane whose place on Earth is not told.
 
     Examples
     --------

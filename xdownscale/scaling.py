@@ -80,8 +80,8 @@ class Log(_Standard):
 
     @classmethod
     def fit(cls, values: ArrayLike, floor: float = 1e-3) -> Log:
-        """Mean and standard deviation of the finite values."""
-        z = np.log(_finite(values) + floor)
+        """Mean and standard deviation of the finite values' logarithms; ValueError at values <= -floor."""
+        z = np.log(_above(_finite(values), -floor, "log"))
         return cls(float(z.mean()), float(z.std()), floor)
 
     def forward(self, x: Any) -> Any:
@@ -99,8 +99,8 @@ class Sqrt(_Standard):
 
     @classmethod
     def fit(cls, values: ArrayLike) -> Sqrt:
-        """Mean and standard deviation of the finite values' roots."""
-        z = np.sqrt(_finite(values))
+        """Mean and standard deviation of the finite values' roots; ValueError at values below 0."""
+        z = np.sqrt(_above(_finite(values), 0.0, "sqrt"))
         return cls(float(z.mean()), float(z.std()))
 
     def forward(self, x: Any) -> Any:
@@ -282,6 +282,17 @@ def _finite(values: ArrayLike) -> Any:
             "variable"
         )
     return array
+
+
+def _above(values: Any, least: float, name: str) -> Any:
+    """Values counted from a bound, none below it."""
+    above = values - least
+    if above.min() < 0 or (name == "log" and above.min() == 0):
+        raise ValueError(
+            f"the smallest value is {values.min():g}: {name} takes values above {least:g}; clip or mask "
+            "them, or choose another transform"
+        )
+    return above
 
 
 def _library(x: Any) -> Any:

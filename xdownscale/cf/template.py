@@ -232,6 +232,8 @@ def _with_crs(out: xr.DataArray, fine: Grid, lat: str, lon: str) -> xr.DataArray
     import rioxarray  # noqa: F401 - registers .rio
 
     out = out.rio.set_spatial_dims(x_dim=lon, y_dim=lat, inplace=False)
+    if not fine.crs:
+        return out
     located: xr.DataArray = out.rio.write_crs(fine.crs, grid_mapping_name="spatial_ref")
     return located
 

@@ -261,7 +261,7 @@ def _located_lon(axis: Axis, values: NDArray[np.float64], name: str) -> tuple[Ax
 def _check_crs(da: xr.DataArray, grid: Grid) -> None:
     """A grid mapping, if there is one, must be the grid's."""
     name = da.attrs.get("grid_mapping", da.encoding.get("grid_mapping", "spatial_ref"))
-    if name not in da.coords:
+    if name not in da.coords or not grid.crs:
         return
     attrs = da.coords[name].attrs
     text = attrs.get("crs_wkt") or attrs.get("spatial_ref")

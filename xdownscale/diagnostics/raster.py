@@ -163,7 +163,7 @@ def _crs(da: xr.DataArray, kind: str) -> str:
     if kind == "latitude":
         return "EPSG:4326"
     found = _declared(da)
-    return "plane" if found is None else str(found.to_string())
+    return "" if found is None else str(found.to_string())
 
 
 def _step(values: NDArray[np.float64], name: Hashable) -> float | None:

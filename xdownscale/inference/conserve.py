@@ -6,6 +6,9 @@ coarse cell edges, so no edge appears; each pass contracts the error, the roughe
 slowly (by about 1/4 in each direction kept). Where the field is all but empty over a coarse cell that is not,
 there is nothing to multiply: the coarse value, interpolated, is added first. What it is not: a projection in
 any norm. It is the multiplicative correction with the smoothest factor found, and it keeps x >= 0.
+
+A quantity that may be negative has no ratio: there U_c(y - A x) is added instead, and errors are relative to
+the standard deviation of y.
 """
 
 from __future__ import annotations
@@ -53,6 +56,7 @@ def conserve(
     *,
     tolerance: float = 1e-6,
     passes: int = 200,
+    signed: bool = False,
 ) -> Conserved:
     """Multiply a fine field by a smooth factor until its coarse mean is the coarse field.
 
@@ -67,6 +71,8 @@ def conserve(
         Relative; the target of the iteration.
     passes : int
         Most passes; a field that cannot reach the tolerance keeps the best it had.
+    signed : bool
+        Add the correction, for quantities that may be negative.
 
     Returns
     -------
@@ -86,18 +92,22 @@ def conserve(
     target = np.where(known, coarse, 1.0)
     x = np.asarray(field, dtype=np.float64)
     mean = _mean(x, known, coarsening)
-    before = _error(mean, target)
+    size = np.full_like(target, max(float(target[known].std()), _TINY)) if signed else target
+    before = _error(mean, target, size)
     empty = known & (mean < _EMPTY * target)
-    if passes and empty.any():
+    if passes and empty.any() and not signed:
         x = x + smooth(np.where(empty, target, 0.0))
     best, least = x, np.inf
     for number in range(passes + 1):
         mean = _mean(x, known, coarsening)
-        error = _error(mean, target)
+        error = _error(mean, target, size)
         if error < least:
             best, least = x, error
         if error <= tolerance or number == passes:
             break
+        if signed:
+            x = x + smooth(target - mean)
+            continue
         ratio = np.clip((target + 1e-12) / (mean + 1e-12), 1 / _STRONGEST, _STRONGEST)
         x = x * smooth(ratio)
     return Conserved(best, before, least, number)
@@ -107,5 +117,5 @@ def _mean(x: NDArray[np.float64], known: NDArray[np.bool_], coarsening: Separabl
     return np.where(known, coarsening(x), 1.0)
 
 
-def _error(mean: NDArray[np.float64], target: NDArray[np.float64]) -> float:
-    return float(np.max(np.abs(mean - target) / np.maximum(target, _TINY), initial=0.0))
+def _error(mean: NDArray[np.float64], target: NDArray[np.float64], size: NDArray[np.float64]) -> float:
+    return float(np.max(np.abs(mean - target) / np.maximum(size, _TINY), initial=0.0))

@@ -228,9 +228,17 @@ def _check_wavelength(da: xr.DataArray, card: Card) -> None:
 
 def _check_sampling(field: Field, card: Card) -> None:
     stamps = np.unique(np.asarray([t for t in field.instants if t is not None], dtype=np.int64))
-    if stamps.size < 2 or card.cadence != "1D":
+    if stamps.size < 2:
         return
     steps = np.diff(stamps)
+    if card.cadence != "1D":
+        if steps.min() < 0.98 * card.step or steps.min() > 1.02 * card.step:
+            finer = f"da = da.resample(time={card.cadence!r}).mean()"
+            raise ValueError(
+                f"times are {steps.min() / 60e6:g} minutes apart: the model takes fields every "
+                f"{card.cadence}; {finer if steps.min() < card.step else 'give such fields'}"
+            )
+        return
     if steps.min() < 0.98 * _DAY_US:
         hours = steps.min() / 3.6e9
         raise ValueError(
@@ -246,6 +254,8 @@ def _check_sampling(field: Field, card: Card) -> None:
 
 
 def _region(field: Field, card: Card) -> str:
+    if "y" in card.region:
+        return _plane_region(field, card)
     (south, north), (west, east) = card.region["lat"], card.region["lon"]
     y, x, dy, dx = field.grid.y.values, field.grid.x.values, field.grid.y.step, field.grid.x.step
     middle = 0.5 * (west + east)
@@ -267,6 +277,14 @@ def _region(field: Field, card: Card) -> str:
     )
 
 
+def _plane_region(field: Field, card: Card) -> str:
+    for name, axis in (("y", field.grid.y), ("x", field.grid.x)):
+        (low, high), (first, last) = card.region[name], axis.values[[0, -1]]
+        if first < low - axis.step or last > high + axis.step:
+            return f"{name} runs from {first:g} to {last:g}: {card.name} was trained on {low:g} to {high:g}"
+    return ""
+
+
 def _months(field: Field, card: Card) -> str:
     stamps = np.asarray([t for t in field.instants if t is not None], dtype="datetime64[us]")
     found = sorted({int(m) % 12 + 1 for m in stamps.astype("datetime64[M]").astype(int)})
@@ -279,6 +297,7 @@ def _distance(values: NDArray[np.float64], model: Downscaler) -> float | None:
     known = values[np.isfinite(values)]
     if not source.size or not known.size:
         return None
-    found: Any = np.quantile(np.maximum(known, 0.0), np.linspace(0, 1, source.size))
+    known = known if model.card.signed else np.maximum(known, 0.0)
+    found: Any = np.quantile(known, np.linspace(0, 1, source.size))
     apart = np.abs(model.scaling.forward(found) - model.scaling.forward(source))
     return float(apart.mean() / np.std(model.scaling.forward(source)))

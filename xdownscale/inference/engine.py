@@ -131,7 +131,7 @@ def draw(
     domain = _Domain(model, grid, lay(model, grid, options.tiling))
     fine = domain.fine.shape
     wanted = range(len(coarse)) if days is None else days
-    last = Last(domain.residual, options.coherence, state)
+    last = Last(domain.residual, options.coherence, state, model.card.step)
     values = np.full((len(options.members), len(wanted), *fine), np.nan, dtype=np.float32)
     residual = np.full(values.shape[:2], np.nan)
     model.to(options.device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -222,6 +222,11 @@ class _Domain:
     def operators(self) -> tuple[Any, Any]:
         return coarsening(self.fine, self.grid), upsampling(self.grid, self.fine, "linear")
 
+    @property
+    def least(self) -> float:
+        """What no value of the quantity is below."""
+        return -np.inf if self.model.card.signed else 0.0
+
     @cached_property
     def base(self) -> Separable:
         method: Any = self.model.card.upsampling
@@ -254,7 +259,7 @@ class _Domain:
         """The residual of a fine field on the extended domain, shape (H, W); NaN where it is unknown."""
         model = self.model
         mean = self.operators[0].mean(field)
-        z = model.scaling.forward(np.maximum(mean, 0.0))
+        z = model.scaling.forward(np.maximum(mean, self.least))
         base = self.base(conditioning.filled(z, np.isfinite(mean)))
         wide = np.full(self.layout.shape, np.nan, dtype=np.float32)
         wide[self.inner] = (model.scaling.forward(field) - base) / model.card.residual_scale
@@ -282,10 +287,10 @@ class _Day:
     def of(cls, domain: _Domain, coarse: NDArray[Any], instants: Sequence[int | None], day: int) -> _Day:
         model = domain.model
         valid = np.isfinite(coarse[day])
-        past = history(instants, day, model.history)
+        past = history(instants, day, model.history, model.card.step)
         stack = np.stack([np.full_like(coarse[day], np.nan) if i is None else coarse[i] for i in past])
         known = np.isfinite(stack)
-        z = np.where(known, model.scaling.forward(np.where(known, np.maximum(stack, 0.0), 0.0)), 0.0)
+        z = np.where(known, model.scaling.forward(np.where(known, np.maximum(stack, domain.least), 0.0)), 0.0)
         maps = model.maps(z[None], known[None], domain.grid)
         return cls(domain, conditioning.filled(z[-1], valid), coarse[day], valid, maps, instants[day])
 
@@ -309,9 +314,11 @@ class _Day:
         domain, model = self.domain, self.domain.model
         residual = r.double().cpu().numpy()[domain.inner]
         base = domain.base(self.z)
-        field = np.maximum(model.scaling.inverse(base + model.card.residual_scale * residual), 0.0)
-        coarse = np.where(self.valid, np.maximum(self.coarse, 0.0), np.nan)
-        result = _conserve(field, coarse, *domain.operators, passes=200 if conserving else 0)
+        field = model.scaling.inverse(base + model.card.residual_scale * residual)
+        field = np.maximum(field, domain.least)
+        coarse = np.where(self.valid, np.maximum(self.coarse, domain.least), np.nan)
+        passes = 200 if conserving else 0
+        result = _conserve(field, coarse, *domain.operators, passes=passes, signed=model.card.signed)
         values = result.field.astype(np.float32)
         values[~domain.covered(self.valid)] = np.nan
         return values, result.before
@@ -444,6 +451,7 @@ def _noise(
         stream=first + step,
         period=window.x.period,
         memory=model.card.day_correlation if options.coherence == "correlated" else 0.0,
+        step=model.card.step,
     )
     return torch.from_numpy(field)[None, None]
 

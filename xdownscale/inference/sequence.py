@@ -51,6 +51,8 @@ class Last:
         Nothing is kept unless it is the last of these.
     state : State, optional
         What the run goes on from.
+    step : int [microseconds]
+        From one day to the next.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Last:
         residual: Callable[[NDArray[np.float32]], Tensor],
         coherence: Coherence,
         state: State | None = None,
+        step: int = DAY_US,
     ) -> None:
+        self._step = step
         self._residual = residual
         self._wanted = coherence == "autoregressive"
         self._found: dict[int, tuple[int, Tensor]] = {}
@@ -74,18 +78,18 @@ class Last:
     def before(self, place: int, instant: int | None) -> Tensor | None:
         """The residual of the day before, if that is the last one noted."""
         then, residual = self._found.get(place, (None, None))
-        return residual if follows(then, instant) else None
+        return residual if follows(then, instant, self._step) else None
 
 
-def follows(then: int | None, instant: int | None) -> bool:
-    """Whether an instant is a day after another.
+def follows(then: int | None, instant: int | None, step: int = DAY_US) -> bool:
+    """Whether an instant is a step after another, to a fiftieth.
 
     Examples
     --------
     >>> follows(0, DAY_US), follows(0, 2 * DAY_US), follows(None, DAY_US)
     (True, False, False)
     """
-    return then is not None and instant is not None and abs(instant - then - DAY_US) < _SLACK * DAY_US
+    return then is not None and instant is not None and abs(instant - then - step) < _SLACK * step
 
 
 def in_order(

@@ -31,13 +31,14 @@ class Card:
     variable, units : str
         The quantity, as the training data name it.
     value_range : (float, float) [units]
-        Values that the model may be given.
+        Values that the model may be given; a quantity whose range begins at 0 or above is never negative.
     scaling : dict
         The value transform, `scaling.from_dict`.
     coarse, fine : dict
         The whole grids, `Grid.from_dict`.
     region : dict
-        ``{"lat": [south, north], "lon": [west, east]}`` [degree]; across the dateline east exceeds 180.
+        ``{"lat": [south, north], "lon": [west, east]}`` [degree]; across the dateline east exceeds 180. On a
+        plane ``{"y": [low, high], "x": [low, high]}`` [unit of the CRS].
     months : tuple of int, 1-12, ascending
     upsampling : {"nearest", "linear", "cubic", "conservative"}
     training : dict
@@ -63,7 +64,7 @@ class Card:
         The quantity as CF names it.
     wavelength_nm : float or None [nm]
     cadence : str
-        Time step as a pandas frequency.
+        Time step as a pandas frequency, "1D", "6h", "5min".
     times : dict
         Noise levels, falling, by number of evaluations; empty for the process's own.
     inflation : dict
@@ -128,6 +129,17 @@ class Card:
     def synthetic(self) -> bool:
         """Whether the model was trained on simulated fields."""
         return bool(self.training["synthetic"])
+
+    @property
+    def step(self) -> int:
+        """The time step in microseconds."""
+        number = self.cadence.rstrip("Dhmins")
+        return int(number) * schema.STEPS[self.cadence[len(number) :]]
+
+    @property
+    def signed(self) -> bool:
+        """Whether the quantity may be negative."""
+        return self.value_range[0] < 0
 
     def to_json(self) -> str:
         """The card as JSON text, fields in the order of the class."""
@@ -198,7 +210,6 @@ class Card:
 
     def _rows(self) -> list[tuple[str, str]]:
         """What both representations show, in reading order."""
-        lat, lon = self.region["lat"], self.region["lon"]
         encoder, sampler = self.architecture["encoder"], self.sampler
         wavelength = "" if self.wavelength_nm is None else f", {self.wavelength_nm:g} nm"
         return [
@@ -206,7 +217,7 @@ class Card:
             ("quantity", f"{self.variable} [{self.units}]{wavelength} {self.standard_name}".rstrip()),
             ("range", f"{self.value_range[0]:g} to {self.value_range[1]:g}"),
             ("grids", f"{_spacing(self.coarse)} -> {_spacing(self.fine)}"),
-            ("region", f"{_degrees(lat, 'S', 'N')}, {_degrees(lon, 'W', 'E')}"),
+            ("region", _bounds(self.region)),
             ("months", " ".join(map(str, self.months)) + f", every {self.cadence}"),
             ("process", f"{self.process}, {sampler['name']}, {sampler['evaluations']} evaluations"),
             ("encoder", "none" if encoder is None else f"{encoder['history']} days of history, frozen"),
@@ -250,7 +261,13 @@ def _refuse(constant: str) -> Any:
 
 
 def _spacing(grid: dict[str, Any]) -> str:
-    return f"{grid['y']['step']:g} x {grid['x']['step']:g} ({grid['crs']})"
+    return f"{grid['y']['step']:g} x {grid['x']['step']:g} ({grid['crs'] or 'a plane'})"
+
+
+def _bounds(region: dict[str, list[float]]) -> str:
+    if "y" in region:
+        return ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in region.items())
+    return f"{_degrees(region['lat'], 'S', 'N')}, {_degrees(region['lon'], 'W', 'E')}"
 
 
 def _degrees(pair: list[float], negative: str, positive: str) -> str:

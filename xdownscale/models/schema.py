@@ -18,7 +18,7 @@ from xdownscale import scaling
 from xdownscale.grid import Grid
 from xdownscale.noise import Spectrum
 
-__all__ = ["FIELDS", "NAME", "PROCESSES", "SAMPLERS", "check"]
+__all__ = ["FIELDS", "NAME", "PROCESSES", "SAMPLERS", "STEPS", "check"]
 
 Check = Callable[[Any], Any]
 
@@ -27,6 +27,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?
 _HEX = re.compile("[0-9a-f]{64}")
 PROCESSES = ("flow", "ddpm", "regression")
 SAMPLERS = ("midpoint", "ddpm", "ddim", "dpmpp", "euler", "direct")
+STEPS = {"D": 86_400_000_000, "h": 3_600_000_000, "min": 60_000_000, "s": 1_000_000}
 _UPSAMPLINGS = ("nearest", "linear", "cubic", "conservative")
 _DEPTH = 4
 
@@ -196,6 +197,11 @@ def _training(value: Any) -> dict[str, Any]:
 
 
 def _region(value: Any) -> dict[str, list[float]]:
+    if isinstance(value, Mapping) and set(value) == {"y", "x"}:
+        plane = _record(y=_PAIR, x=_PAIR)(value)
+        if not all(low < high for low, high in plane.values()):
+            raise _fail(value, "y and x ranges that rise")
+        return dict(plane)
     edges = _record(lat=_listed(_number(-90, 90), 2, 2), lon=_listed(_number(-360, 360), 2, 2))(value)
     if not edges["lat"][0] < edges["lat"][1] or not 0 < edges["lon"][1] - edges["lon"][0] <= 360:
         raise _fail(value, "lat and lon ranges that rise, lon by at most 360")
@@ -203,7 +209,7 @@ def _region(value: Any) -> dict[str, list[float]]:
 
 
 def _grid(value: Any) -> dict[str, Any]:
-    return Grid.from_dict(_record(y=_AXIS, x=_AXIS, crs=_text(10_000))(value)).to_dict()
+    return Grid.from_dict(_record(y=_AXIS, x=_AXIS, crs=_text(10_000, empty=True))(value)).to_dict()
 
 
 def _scaling(value: Any) -> dict[str, Any]:
@@ -218,6 +224,7 @@ def _spectrum(value: Any) -> dict[str, Any]:
     return dict(found.to_dict())
 
 
+_PAIR = _listed(_number(-1e9, 1e9), 2, 2)
 _INDEX = _number(-10_000_000, 10_000_000, whole=True)
 _AXIS = _record(
     origin=_number(-1e9, 1e9),
@@ -262,7 +269,7 @@ FIELDS: dict[str, Check] = {
     "fine": _grid,
     "region": _region,
     "months": _ascending(_sequence(_number(1, 12, whole=True), 1, 12)),
-    "cadence": _text(20, pattern=re.compile(r"[1-9]?[0-9]{0,3}[A-Za-z]{1,6}")),
+    "cadence": _text(20, pattern=re.compile(r"[1-9][0-9]{0,3}(D|h|min|s)")),
     "upsampling": _choice(*_UPSAMPLINGS),
     "training": _training,
     "encoder_digest": lambda value: _optional(_text(64, pattern=_HEX))(value or None),

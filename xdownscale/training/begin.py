@@ -13,8 +13,10 @@ from torch import Tensor
 from xdownscale.diffusion.schedule import even_snr
 from xdownscale.grid import Grid, upsampling
 from xdownscale.models import Card, Downscaler, conditioning
+from xdownscale.models.schema import STEPS
 from xdownscale.nn.encoder import Encoder
 from xdownscale.noise import Spectrum, estimate
+from xdownscale.scaling import fitted
 from xdownscale.training.climatology import Folds, measure
 from xdownscale.training.encoder import Pretrained
 
@@ -25,10 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xdownscale.models.climatology import Climatology
+    from xdownscale.scaling import Scaling
     from xdownscale.training.config import TrainConfig
     from xdownscale.training.pairs import Pairs, Record
 
-__all__ = ["Measured", "begin", "go_on", "told", "untaught"]
+__all__ = ["Measured", "begin", "go_on", "told", "unaided", "untaught"]
 
 _MEASURED_DAYS = 24
 _STEM = "unet.stem.weight"
@@ -65,7 +68,11 @@ def begin(
     without = config.transfer == "none"
     coarse = learn.coarse
     climatology = None if found.folds is None else found.folds.whole
-    told = {"region": _region(coarse.grid), "months": _months(coarse, learn)} | told
+    told = {
+        "region": _region(coarse.grid),
+        "months": _months(coarse, learn),
+        "cadence": _cadence(learn.fine.step),
+    } | told
     told["training"] = told["training"] | {
         "config": config.to_dict(),
         "pretraining": pretrained.info,
@@ -80,8 +87,8 @@ def begin(
         "fine": grids[1].to_dict(),
         "upsampling": config.upsampling,
         "encoder_digest": None if without else pretrained.digest,
-        "architecture": _architecture(pretrained, config, climatology),
-        "statics": config.statics,
+        "architecture": _architecture(pretrained, config, climatology, grids[1]),
+        "statics": _statics(config, grids[1]),
         "process": config.process,
         "state": config.state > 0,
         "residual_scale": found.scale,
@@ -89,7 +96,7 @@ def begin(
         "source_quantiles": found.quantiles,
     }
     free: dict[str, Any] = {
-        "value_range": (0.0, 2.0 * found.largest),
+        "value_range": found.range,
         "sampler": dict(zip(("name", "evaluations"), _SAMPLER[config.process], strict=True)),
         "times": {str(n): even_snr(n).tolist() for n in (2, 4, 8, 16)} if config.process == "ddpm" else {},
     }
@@ -99,6 +106,23 @@ def begin(
     if fresh.encoder is not None:
         fresh.encoder.load_state_dict(pretrained.encoder.state_dict())
     return Downscaler(card, fresh.denoiser, fresh.encoder, climatology)
+
+
+def unaided(coarse: xr.DataArray, config: TrainConfig) -> Pretrained:
+    """What stands for an encoder where there is none: a transform fitted to the coarse record.
+
+    Raises
+    ------
+    ValueError
+        If the configuration wants an encoder.
+    """
+    if config.transfer != "none":
+        raise ValueError(
+            f"transfer is {config.transfer!r}, and no encoder is given: pretrain one, "
+            "xdownscale.pretrain(coarse), or train without, TrainConfig(transfer='none')"
+        )
+    scaling = fitted(config.transform, coarse.values)
+    return Pretrained(Encoder(1, (8, 8, 8)).eval(), scaling, {"none": True})
 
 
 def untaught(pretrained: Pretrained, seed: int) -> Pretrained:
@@ -156,20 +180,19 @@ def told(fine: xr.DataArray) -> dict[str, Any]:
         "standard_name": str(attrs.get("standard_name", "")),
         "units": str(attrs.get("units", "1")),
         "wavelength_nm": None if wavelength is None else float(wavelength),
-        "cadence": "1D",
         "training": {"data": "unnamed", "synthetic": False},
     }
 
 
 def _architecture(
-    pretrained: Pretrained, config: TrainConfig, climatology: Climatology | None
+    pretrained: Pretrained, config: TrainConfig, climatology: Climatology | None, grid: Grid
 ) -> dict[str, Any]:
     without = config.transfer == "none"
     channels = [] if without else list(pretrained.encoder.channels)
     return {
         "encoder": None if without else {"history": pretrained.encoder.history, "channels": channels},
         "denoiser": {
-            "condition": conditioning.channels(config.statics, state=config.state > 0),
+            "condition": conditioning.channels(_statics(config, grid), state=config.state > 0),
             "context": channels,
             "channels": list(config.channels),
             "blocks": config.blocks,
@@ -191,7 +214,8 @@ class Measured:
         Of the residual in units of its scale; white where the process wants that.
     quantiles : list of float [units of the values]
         The 0, 1 ... 100 % quantiles of the coarse input.
-    largest : float [units of the values]
+    range : (float, float) [units of the values]
+        What the model may be given: from 0, where nothing is negative, to twice the largest.
     folds : Folds or None
         The residual's climatology, where the model shall have it.
     """
@@ -199,7 +223,7 @@ class Measured:
     scale: float
     spectrum: Spectrum
     quantiles: list[float]
-    largest: float
+    range: tuple[float, float]
     folds: Folds | None
 
     @classmethod
@@ -226,7 +250,8 @@ class Measured:
             every = _residuals(learn, pretrained, config, np.arange(len(learn.days)))
             folds = measure((r / np.float32(scale) for r in every), len(learn.days), learn.fine.grid)
         quantiles = [float(q) for q in np.quantile(seen, np.linspace(0, 1, 101))]
-        return cls(scale, spectrum, quantiles, float(seen.max()), folds)
+        low, high = float(min(seen.min(), 0.0)), float(seen.max())
+        return cls(scale, spectrum, quantiles, (2.0 * low, 2.0 * high if high > 0 else 1.0), folds)
 
 
 def _residuals(
@@ -236,9 +261,26 @@ def _residuals(
     from_coarse = upsampling(learn.coarse.grid, learn.fine.grid, config.upsampling)
     for number in numbers:
         coarse_day, fine_day = learn.days[number]
-        z = np.asarray(pretrained.scaling.forward(learn.coarse.day(coarse_day)))
-        x = np.asarray(pretrained.scaling.forward(learn.fine.day(fine_day)))
+        z = _transformed(learn.coarse.day(coarse_day), pretrained.scaling)
+        x = _transformed(learn.fine.day(fine_day), pretrained.scaling)
         yield (x - from_coarse(z)).astype(np.float32)
+
+
+def _transformed(values: NDArray[np.float32], scaling: Scaling) -> NDArray[np.float32]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        x = np.asarray(scaling.forward(values))
+    lost = np.isfinite(values) & ~np.isfinite(x)
+    if lost.any():
+        raise ValueError(
+            f"{int(lost.sum())} values of the fine truth, the smallest {values[lost].min():g}, have no "
+            f"{scaling.to_dict()['name']} transform: clip or mask them, or choose another transform"
+        )
+    return x
+
+
+def _statics(config: TrainConfig, grid: Grid) -> tuple[str, ...]:
+    """Maps of latitude and longitude have no place on a plane."""
+    return tuple(s for s in config.statics if grid.y.kind == "latitude" or s not in ("sphere", "fourier"))
 
 
 def _date(record: Record, day: int) -> str:
@@ -246,10 +288,21 @@ def _date(record: Record, day: int) -> str:
 
 
 def _region(grid: Grid) -> dict[str, list[float]]:
+    names = ("lat", "lon") if grid.y.kind == "latitude" else ("y", "x")
     return {
-        "lat": [float(grid.y.edges[0]), float(grid.y.edges[-1])],
-        "lon": [float(grid.x.edges[0]), float(grid.x.edges[-1])],
+        name: [float(axis.edges[0]), float(axis.edges[-1])]
+        for name, axis in zip(names, (grid.y, grid.x), strict=True)
     }
+
+
+def _cadence(step: int) -> str:
+    """The step in its largest whole unit, to the second."""
+    seconds = max(1, round(step / STEPS["s"]))
+    for unit in ("D", "h", "min", "s"):
+        size = STEPS[unit] // STEPS["s"]
+        if abs(seconds - size * round(seconds / size)) <= seconds // 50 and seconds >= 0.98 * size:
+            return f"{round(seconds / size)}{unit}"
+    return f"{seconds}s"
 
 
 def _months(coarse: Record, learn: Pairs) -> list[int]:

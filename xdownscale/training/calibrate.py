@@ -23,9 +23,8 @@ from torch import Tensor
 
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
-from xdownscale.grid import G5NR, MERRA2, Grid
 from xdownscale.models import conditioning
-from xdownscale.noise import DAY_US, rings
+from xdownscale.noise import rings
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.objective import coloured
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from xdownscale.grid import Grid
     from xdownscale.models import Downscaler
 
 __all__ = ["calibrate"]
@@ -58,7 +58,6 @@ def calibrate(
     members: int = 4,
     crops: int = 16,
     crop: int = 224,
-    grids: tuple[Grid, Grid] = (MERRA2, G5NR),
     seed: int = 0,
 ) -> Downscaler:
     """Fit the factors on the starting noise for each number of evaluations, and its correlation by days.
@@ -73,7 +72,6 @@ def calibrate(
         Draws a crop, and crops in all (four a batch).
     crop : int [fine cells]
         Side of a crop, more than 96.
-    grids : (Grid, Grid)
     seed : int
 
     Returns
@@ -91,6 +89,7 @@ def calibrate(
         raise ValueError(
             f"crop is {crop}: expected more than {2 * _BORDER}, since {_BORDER} cells a side are left out"
         )
+    grids = model.coarse, model.fine
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
     pairs.check_crop(crop)
@@ -118,29 +117,33 @@ def calibrate(
 
 def _day_correlation(model: Downscaler, pairs: Pairs, config: TrainConfig, steps: int, seed: int) -> float:
     """Of what is left unexplained, on the same crops of a day and of the day before; 0 without such days."""
+    step = model.card.step
     places = [
         (j, i)
         for i, (day, _) in enumerate(pairs.days)
         for j, (other, _) in enumerate(pairs.days)
-        if pairs.coarse.instants[day] - pairs.coarse.instants[other] == DAY_US
+        if abs(pairs.coarse.instants[day] - pairs.coarse.instants[other] - step) <= step // 50
     ]
     if not places:
         return 0.0
     both = [pairs.part(days) for days in zip(*places, strict=True)]
     sums = np.zeros(3)
     for step in range(steps):
-        one, other = (_unexplained(model, part, config, step, seed) for part in both)
+        one, other = (
+            _unexplained(model, part, config, step, generator(seed, step, 6 + i))
+            for i, part in enumerate(both)
+        )
         sums += [(one * other).sum(), (one**2).sum(), (other**2).sum()]
     return round(float(np.clip(sums[0] / np.sqrt(sums[1] * sums[2]), 0.0, _MOST_CORRELATED)), 4)
 
 
 def _unexplained(
-    model: Downscaler, pairs: Pairs, config: TrainConfig, step: int, seed: int
+    model: Downscaler, pairs: Pairs, config: TrainConfig, step: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Residual minus its conditional mean, zero where it is not known."""
     batch = pairs.batch(model, config, step)
     with torch.inference_mode():
-        start = coloured(model.kernel, _size(batch), generator(seed, step, 6))
+        start = coloured(model.kernel, _size(batch), rng)
         expected = _denoiser(model, batch, pairs.coarse.grid)(start, 1.0)
     left = torch.where(batch.weight > 0, batch.residual - expected, 0.0)
     return left[..., _BORDER:-_BORDER, _BORDER:-_BORDER].double().numpy()

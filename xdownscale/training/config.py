@@ -86,7 +86,10 @@ class TrainConfig:
     blocks : int
         Residual blocks a level.
     statics : tuple of str
-        Static maps (`xdownscale.models.conditioning.STATICS`).
+        Static maps (`xdownscale.models.conditioning.STATICS`); on a plane, those of latitude and longitude
+        are left out.
+    transform : {"log", "sqrt", "identity", "quantile"}
+        Of the values, where no encoder brings one.
     upsampling : {"linear", "cubic"}
         The fixed operator U.
     learning_rate, ema : float
@@ -117,6 +120,7 @@ class TrainConfig:
     channels: tuple[int, ...] = (48, 72, 128)
     blocks: int = 2
     statics: tuple[str, ...] = ("sphere", "fourier", "season", "climatology")
+    transform: Literal["log", "sqrt", "identity", "quantile"] = "log"
     upsampling: Literal["linear", "cubic"] = "cubic"
     learning_rate: float = 2e-3
     ema: float = 0.999
@@ -133,6 +137,7 @@ class TrainConfig:
         _at_least(self, steps=1, batch=1, days=1, crop=16, border=0, seed=0, roughness=0)
         _multiple(self, "crop", 8)
         _one_of(self, process=("flow", "ddpm", "regression"), transfer=("frozen", "tuned", "random", "none"))
+        _one_of(self, transform=("log", "sqrt", "identity", "quantile"))
         if self.batch % self.days:
             raise ValueError(f"batch is {self.batch}: expected a multiple of days, {self.days}")
         if 2 * self.border >= self.crop:

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from xdownscale.diffusion.denoise import target
-from xdownscale.grid import G5NR, MERRA2, Grid
 from xdownscale.models import Downscaler, conditioning
 from xdownscale.nn.encoder import digest
-from xdownscale.training.begin import Measured, begin, go_on, told, untaught
+from xdownscale.training.begin import Measured, begin, go_on, told, unaided, untaught
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.encoder import Pretrained
+from xdownscale.training.grids import grids_of
 from xdownscale.training.loop import Run, fit
 from xdownscale.training.objective import coloured, levels, roughness, weighted_loss
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
+    from xdownscale.grid import Grid
 
 __all__ = ["train"]
 
@@ -47,11 +48,11 @@ _GAP = 10
 def train(
     coarse: xr.DataArray,
     fine: xr.DataArray,
-    pretrained: Pretrained | Downscaler,
+    pretrained: Pretrained | Downscaler | None = None,
     *,
     config: TrainConfig | None = None,
     card: Mapping[str, Any] | None = None,
-    grids: tuple[Grid, Grid] = (MERRA2, G5NR),
+    grids: tuple[Grid, Grid] | None = None,
     folder: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     report: Callable[[int, float, float | None], Any] | None = None,
@@ -65,12 +66,14 @@ def train(
         truth are masked. The last tenth of the common days is held out, behind a gap of ten days.
     pretrained : Pretrained or Downscaler
         From `pretrain`: its encoder is frozen, its transform is used. From a whole model the denoiser goes on
-        as well; its architecture must be the configuration's.
+        as well; its architecture must be the configuration's. None for a model without encoder
+        (`TrainConfig(transfer="none")`), whose transform is then fitted to the coarse record.
     config : TrainConfig, optional
     card : mapping, optional
         Fields of the card that the data cannot tell: name, licence, authors, region, months, limitations ...
-    grids : (Grid, Grid)
-        The coarse and the fine grid the coordinates belong to.
+    grids : (Grid, Grid), optional
+        The whole coarse and fine grids. By default MERRA-2's and G5NR's if the records lie on them, else the
+        records' own.
     folder : path, optional
         Where the state is kept, so that a killed training resumes.
     device : str
@@ -98,6 +101,9 @@ def train(
     config = config or TrainConfig()
     begun = pretrained if isinstance(pretrained, Downscaler) else None
     pretrained = Pretrained.of(pretrained) if isinstance(pretrained, Downscaler) else pretrained
+    grids = grids or grids_of(coarse, fine)
+    if pretrained is None:
+        pretrained = unaided(coarse, config)
     if config.transfer == "random":
         pretrained = untaught(pretrained, config.seed)
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))

@@ -23,8 +23,9 @@ from xdownscale import scaling as _scaling
 from xdownscale.grid import MERRA2, Grid
 from xdownscale.nn.encoder import Encoder, TemporalUNet, digest
 from xdownscale.training.config import PretrainConfig
+from xdownscale.training.grids import grid_of
 from xdownscale.training.loop import Run, fit
-from xdownscale.training.pairs import DAY_US, Record, generator
+from xdownscale.training.pairs import Record, generator
 
 if TYPE_CHECKING:
     import os
@@ -136,7 +137,7 @@ def pretrain(
     coarse: xr.DataArray,
     *,
     config: PretrainConfig | None = None,
-    grid: Grid = MERRA2,
+    grid: Grid | None = None,
     folder: str | os.PathLike[str] | None = None,
     device: str = "cpu",
     report: Callable[[int, float, float | None], Any] | None = None,
@@ -148,8 +149,8 @@ def pretrain(
     coarse : DataArray, dims (time, lat, lon) in any order [model's units]
         Daily fields; the last tenth of the days is held out for the score.
     config : PretrainConfig, optional
-    grid : Grid
-        The grid the coordinates belong to.
+    grid : Grid, optional
+        The grid the coordinates belong to; by default MERRA-2's if they are a window of it, else their own.
     folder : path, optional
         Where the state is kept, so that a killed training resumes.
     device : str
@@ -166,7 +167,7 @@ def pretrain(
         If the record is shorter than the history needs or not on the grid.
     """
     config = config or PretrainConfig()
-    record = Record.of(coarse, grid)
+    record = Record.of(coarse, grid or grid_of(coarse, MERRA2))
     z, scaling = _transformed(record, config.transform)
     days = _days(record, config.history)
     split = int(len(days) * (1 - _VALIDATION))
@@ -239,7 +240,7 @@ def _transformed(record: Record, transform: str) -> tuple[NDArray[np.float32], _
 def _days(record: Record, history: int) -> list[int]:
     """Positions with a full history behind them and a next day after."""
     steps = np.diff(np.asarray(record.instants))
-    whole = np.abs(steps - DAY_US) < DAY_US // 50
+    whole = np.abs(steps - record.step) <= record.step // 50
     return [i for i in range(history - 1, len(record.instants) - 1) if whole[i - history + 1 : i + 1].all()]
 
 

@@ -117,10 +117,16 @@ class Record:
             columns = (x + np.arange(grid.x.size)) % nx
         return Record(self.values[:, y : y + grid.y.size, columns], self.instants, grid)
 
-    def find(self, when: int, slack: int = DAY_US // 50) -> int | None:
-        """Position of an instant, or None."""
+    @property
+    def step(self) -> int:
+        """The usual time between two fields, in microseconds; a day where there is one field."""
+        steps = np.diff(np.unique(np.asarray(self.instants, dtype=np.int64)))
+        return int(np.median(steps)) if steps.size else DAY_US
+
+    def find(self, when: int, step: int = DAY_US) -> int | None:
+        """Position of an instant, to a fiftieth of a step, or None."""
         near = int(np.argmin(np.abs(np.asarray(self.instants) - when)))
-        return near if abs(self.instants[near] - when) <= slack else None
+        return near if abs(self.instants[near] - when) <= step // 50 else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +179,7 @@ class Pairs:
         ValueError
             If they share no day.
         """
-        found = [(coarse.find(t), i) for i, t in enumerate(fine.instants)]
+        found = [(coarse.find(t, fine.step), i) for i, t in enumerate(fine.instants)]
         days = tuple((c, i) for c, i in found if c is not None)
         if not days:
             raise ValueError(
@@ -205,12 +211,14 @@ class Pairs:
                     f"{size}; make the crop smaller or the record wider"
                 )
 
-    def history(self, day: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def history(
+        self, day: int, length: int, step: int = DAY_US
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Coarse values of today (last) and the days before, and where they are known."""
         today = self.coarse.instants[day]
         stack = np.full((length, *self.coarse.grid.shape), np.nan, dtype=np.float32)
         for lag in range(length):
-            found = self.coarse.find(today - lag * DAY_US)
+            found = self.coarse.find(today - lag * step, step)
             if found is not None:
                 stack[length - 1 - lag] = self.coarse.day(found)
         return stack, np.isfinite(stack)
@@ -223,7 +231,8 @@ class Pairs:
         parts, windows, histories, masks = [], [], [], []
         for row, number in enumerate(chosen):
             coarse_day, fine_day = self.days[number]
-            values, known = self.history(coarse_day, max(model.history, 1 + model.card.state))
+            length = max(model.history, 1 + model.card.state)
+            values, known = self.history(coarse_day, length, model.card.step)
             values = _degraded(values, known, rng, config.degrade)
             before = self._before(model, fine_day, values, rng, config.state) if model.card.state else None
             values, known = values[-model.history :], _dropped(known[-model.history :], rng, config.dropout)
@@ -251,7 +260,7 @@ class Pairs:
         share: float,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
         """Fine truth and transformed coarse field of the day before, where they are known and to be told."""
-        found = self.fine.find(self.fine.instants[fine_day] - DAY_US)
+        found = self.fine.find(self.fine.instants[fine_day] - model.card.step, model.card.step)
         if rng.random() >= share or found is None or not np.isfinite(values[-2]).any():
             return None
         known = np.isfinite(values[-2])

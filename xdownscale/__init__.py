@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xdownscale.accessor import DownscaleAccessor
 
 if TYPE_CHECKING:
-    from xdownscale.cf import to_dataset
+    from xdownscale.cf import coarsen, to_dataset
     from xdownscale.checkpoint import CheckpointError, load, save
     from xdownscale.data import nature_run
     from xdownscale.data.readers import open_g5nr, open_merra2
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
     from xdownscale.registry import SyntheticModelWarning, list_models, resolve
-    from xdownscale.training import TrainConfig, pretrain, train
+    from xdownscale.training import PretrainConfig, TrainConfig, calibrate, pretrain, train
 
 __version__ = "0.1.0"
 
@@ -39,10 +39,13 @@ __all__ = [
     "DownscaleAccessor",
     "Downscaler",
     "Grid",
+    "PretrainConfig",
     "Sampler",
     "SyntheticModelWarning",
     "Tiling",
     "TrainConfig",
+    "calibrate",
+    "coarsen",
     "explain",
     "list_models",
     "load",
@@ -59,7 +62,7 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "cf": ("to_dataset",),
+    "cf": ("coarsen", "to_dataset"),
     "checkpoint": ("CheckpointError", "load", "save"),
     "data": ("nature_run",),
     "data.readers": ("open_g5nr", "open_merra2"),
@@ -71,7 +74,7 @@ _ROOMS = {
     "models.downscaler": ("Downscaler",),
     "patches": ("Tiling",),
     "registry": ("SyntheticModelWarning", "list_models", "resolve"),
-    "training": ("TrainConfig", "pretrain", "train"),
+    "training": ("PretrainConfig", "TrainConfig", "calibrate", "pretrain", "train"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

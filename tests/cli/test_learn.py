@@ -117,7 +117,7 @@ def test_goes_on_from_a_model(folder: Path) -> None:
 
 
 def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xdownscale.training import calibrate as module
+    from xdownscale.training import calibration as module
 
     monkeypatch.setattr(module, "_BORDER", 8)
     stage1(folder)

@@ -1,7 +1,8 @@
 """A DataArray understood, and given back."""
 
+from xdownscale.cf.coarsening import coarsen
 from xdownscale.cf.discover import Axes, discover
 from xdownscale.cf.template import build, to_dataset
 from xdownscale.cf.understand import Field, check_bounds, understand
 
-__all__ = ["Axes", "Field", "build", "check_bounds", "discover", "to_dataset", "understand"]
+__all__ = ["Axes", "Field", "build", "check_bounds", "coarsen", "discover", "to_dataset", "understand"]

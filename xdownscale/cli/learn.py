@@ -83,7 +83,7 @@ def train(
     from xdownscale.checkpoint import save
     from xdownscale.training import TrainConfig
     from xdownscale.training import train as run
-    from xdownscale.training.calibrate import calibrate
+    from xdownscale.training.calibration import calibrate
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])
@@ -119,7 +119,7 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
     """Fit the spread of MODEL on days it was not trained on, and write the model to OUT."""
     from xdownscale.checkpoint import save
     from xdownscale.registry import resolve
-    from xdownscale.training.calibrate import calibrate as run
+    from xdownscale.training.calibration import calibrate as run
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])

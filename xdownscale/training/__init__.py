@@ -1,7 +1,8 @@
-"""Both stages of training, and the calibration of what comes out."""
+"""Training: the encoder on a long coarse record, the denoiser on pairs, and the spread on days held out."""
 
+from xdownscale.training.calibration import calibrate
 from xdownscale.training.config import PretrainConfig, TrainConfig
 from xdownscale.training.denoiser import train
 from xdownscale.training.encoder import Pretrained, pretrain
 
-__all__ = ["PretrainConfig", "Pretrained", "TrainConfig", "pretrain", "train"]
+__all__ = ["PretrainConfig", "Pretrained", "TrainConfig", "calibrate", "pretrain", "train"]

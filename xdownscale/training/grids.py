@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xdownscale.diagnostics.raster import raster
+from xdownscale.cf.raster import raster
 from xdownscale.grid import G5NR, MERRA2, Grid, factor
 
 if TYPE_CHECKING:

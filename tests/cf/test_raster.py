@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdownscale.diagnostics.raster import check_same_grid, check_same_units, raster
+from xdownscale.cf.raster import check_same_grid, check_same_units, raster
 
 
 def field(lat, lon, names=("lat", "lon"), **attrs) -> xr.DataArray:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from xdownscale.grid import G5NR, MERRA2
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.noise import Spectrum
-from xdownscale.training import calibrate as module
-from xdownscale.training.calibrate import calibrate
+from xdownscale.training import calibration as module
+from xdownscale.training.calibration import calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A DataArray as the diagnostics see it: fields on two regular axes, with cell areas.
+"""A DataArray on regular axes of its own: fields, cells and their areas.
 
 Which dimensions are latitude and longitude (or y and x) is `cf.discover`'s word. Rows and columns are brought
 into rising order; what else there is (time, realization, level) stays in front, in the array's order. On a

@@ -11,16 +11,23 @@ from xdownscale.diagnostics.skill import (
     spread_skill,
 )
 from xdownscale.diagnostics.spectrum import band_ratio, power
+from xdownscale.diagnostics.variogram import compare_semivariograms, semivariogram
+from xdownscale.diagnostics.variogram_models import modelled, to_gstools, to_skgstat
 
 __all__ = [
     "band_ratio",
     "bias",
+    "compare_semivariograms",
     "crps",
     "mae",
+    "modelled",
     "power",
     "r2",
     "r2_corr",
     "rank_histogram",
     "rmse",
+    "semivariogram",
     "spread_skill",
+    "to_gstools",
+    "to_skgstat",
 ]

@@ -12,15 +12,15 @@ from xdownscale.diagnostics.skill import (
 )
 from xdownscale.diagnostics.spectrum import band_ratio, power
 from xdownscale.diagnostics.variogram import compare_semivariograms, semivariogram
-from xdownscale.diagnostics.variogram_models import modelled, to_gstools, to_skgstat
+from xdownscale.diagnostics.variogram_models import fitted_semivariance, to_gstools, to_skgstat
 
 __all__ = [
     "band_ratio",
     "bias",
     "compare_semivariograms",
     "crps",
+    "fitted_semivariance",
     "mae",
-    "modelled",
     "power",
     "r2",
     "r2_corr",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["MODELS", "Model", "fit_bins", "modelled", "to_gstools", "to_skgstat"]
+__all__ = ["MODELS", "Model", "fit_bins", "fitted_semivariance", "to_gstools", "to_skgstat"]
 
 MODELS = ("spherical", "exponential", "gaussian", "matern", "stable")
 _SHAPES = {"matern": (0.2, 20.0), "stable": (0.1, 2.0)}
@@ -156,7 +156,7 @@ def fit_bins(
     return _rated(cof, h, gamma, model, reach)
 
 
-def modelled(variogram: xr.Dataset, distance: Any) -> NDArray[np.float64]:
+def fitted_semivariance(variogram: xr.Dataset, distance: Any) -> NDArray[np.float64]:
     """Semivariance of the fitted model.
 
     Parameters

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 
 from xdownscale.cf.discover import discover
+from xdownscale.diagnostics.raster import raster
 from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-    import xarray as xr
     from numpy.typing import NDArray
 
 __all__ = ["Points", "on_axes", "points", "span"]
@@ -118,20 +119,31 @@ def points(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Poin
     """
     if da.dtype.kind not in "fiu":
         raise TypeError(f"{da.name!r} holds {da.dtype} values: expected real numbers")
-    found = _coordinates(da, dims)
-    if found is None:
-        axes = discover(da, dims)
-        found = axes.lat, axes.lon
+    found, spherical = _named(da, dims)
     y, x = (da[name] for name in found)
     if y.ndim == x.ndim == 1 and y.dims != x.dims:
-        y, x = y.broadcast_like(x.broadcast_like(y)), x.broadcast_like(y).transpose(*y.dims, *x.dims)
+        y, x = xr.broadcast(y, x)
     if y.dims != x.dims:
         raise ValueError(f"{found[0]!r} has dimensions {y.dims}, {found[1]!r} {x.dims}: expected the same")
     places = np.stack([np.asarray(c.values, dtype=np.float64).ravel() for c in (y, x)], axis=1)
-    spherical = _angles(da[found[0]])
     _check(places, spherical, found)
     units = str(da[found[0]].attrs.get("units", ""))
     return Points(da.transpose(..., *y.dims), y.dims, places, spherical, units)
+
+
+def _named(da: xr.DataArray, dims: Mapping[str, Hashable] | None) -> tuple[tuple[Hashable, Hashable], bool]:
+    """Coordinates of the places, and whether they are on a sphere."""
+    if not on_axes(da, dims):
+        found = _coordinates(da, dims)
+        if found is None:
+            raise ValueError(f"no latitude and longitude, or y and x, among {[str(n) for n in da.coords]}")
+        return found, _angles(da[found[0]])
+    axes = discover(da, dims)
+    try:
+        spherical = raster(da, dims=dims).spherical
+    except ValueError:  # uneven axes are sampled all the same
+        spherical = False
+    return (axes.lat, axes.lon), spherical or _angles(da[axes.lat])
 
 
 def _coordinates(da: xr.DataArray, dims: Mapping[str, Hashable] | None) -> tuple[Hashable, Hashable] | None:

@@ -1,10 +1,11 @@
 """Figures of semivariograms: bins, model, and the model's nugget, sill and range.
 
-Bins are circles at the mean distance of their pairs, with an area that grows with the number of pairs; a bin
-without pairs is not drawn. The model is a line, its nugget a mark on the axis, its range a dropped line down
-from the curve; a range that is at a bound of its fit is no estimate and is not drawn. Intervals are shaded.
-Variograms along one more dimension (fields, directions, days, members) lie over each other, each with its
-colour, and colours read without colour vision.
+Bins are circles at the mean distance of their pairs, with an area that grows with the number of pairs; a
+bin without pairs is not drawn. The model is a line, its nugget a mark on the axis, its range a dropped line
+down from the curve; a range that is at a bound of its fit is no estimate and is not drawn. Intervals are
+shaded. The legend gives the nugget, the sill and the range. Variograms along one more dimension (fields,
+directions, days, members) lie over each other, each with its colour, and colours read without colour
+vision.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdownscale.diagnostics.variogram_models import modelled
+from xdownscale.diagnostics.variogram_models import fitted_semivariance
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,7 +66,7 @@ def semivariogram(variogram: xr.Dataset, ax: Axes | None = None) -> Figure:
     most = max(float(one.pairs.max()) for _, one in curves)
     for colour, (label, one) in zip(_COLOURS, curves, strict=False):
         _draw(ax, one.load(), label, colour, most)
-    _label(ax, variogram, legend=len(curves) > 1)
+    _label(ax, variogram)
     figure: Any = ax.figure
     return figure  # type: ignore[no-any-return]
 
@@ -99,7 +100,9 @@ def _named(variogram: xr.Dataset, name: Any, k: int) -> str:
 def _draw(ax: Axes, one: xr.Dataset, label: str, colour: str, most: float) -> None:
     full = one.isel(lag=np.flatnonzero(one.pairs.values > 0))
     area = _SMALLEST + (_LARGEST - _SMALLEST) * full.pairs.values / max(most, 1.0)
-    ax.scatter(full.distance, full.semivariance, s=area, color=colour, label=label, alpha=0.75, linewidth=0)
+    ax.scatter(
+        full.distance, full.semivariance, s=area, color=colour, label=label or None, alpha=0.75, linewidth=0
+    )
     if "semivariance_interval" in full:
         low, high = full.semivariance_interval.transpose("quantile", "lag").values
         ax.fill_between(full.distance.values, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -110,16 +113,25 @@ def _draw(ax: Axes, one: xr.Dataset, label: str, colour: str, most: float) -> No
 def _draw_model(ax: Axes, one: xr.Dataset, colour: str) -> None:
     reach = float(one.lag_bounds.max())
     h = np.linspace(reach / (1000 * _POINTS), reach, _POINTS)
-    ax.plot(h, modelled(one, h), color=colour, linewidth=1.4)
+    ax.plot(h, fitted_semivariance(one, h), color=colour, linewidth=1.4, label=_summary(one))
     ax.plot(
         [0.0], [one.nugget.item()], marker="_", markersize=14, markeredgewidth=2, color=colour, clip_on=False
     )
     spans, bounds = np.atleast_1d(one["range"].values), np.atleast_1d(one.range_at_bound.values)
     for span in spans[~bounds & (spans <= reach)]:
-        ax.vlines(span, 0.0, modelled(one, span), color=colour, linewidth=0.9, linestyle="--")
+        ax.vlines(span, 0.0, fitted_semivariance(one, span), color=colour, linewidth=0.9, linestyle="--")
 
 
-def _label(ax: Axes, variogram: xr.Dataset, *, legend: bool) -> None:
+def _summary(one: xr.Dataset) -> str:
+    """Parameters of the fit, as the legend tells them."""
+    spans = ", ".join(f"{span:.3g}" for span in np.atleast_1d(one["range"].values))
+    units = str(one["range"].attrs.get("units", ""))
+    bound = " (at its bound)" if np.any(one.range_at_bound.values) else ""
+    told = f"nugget {one.nugget.item():.3g}, sill {one.sill.item():.3g}, range {spans} {units}".rstrip()
+    return f"{one.attrs['model']}: {told}{bound}"
+
+
+def _label(ax: Axes, variogram: xr.Dataset) -> None:
     ax.set_xlim(left=0.0, right=float(variogram.lag_bounds.max()))
     ax.set_ylim(bottom=0.0)
     ax.set_xlabel("distance" + _units(variogram.lag))
@@ -129,8 +141,8 @@ def _label(ax: Axes, variogram: xr.Dataset, *, legend: bool) -> None:
     ax.set_axisbelow(True)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    if legend:
-        ax.legend(frameon=False, loc="lower right")
+    if any(label for label in ax.get_legend_handles_labels()[1]):
+        ax.legend(frameon=False, fontsize="small")
 
 
 def _units(variable: xr.DataArray) -> str:

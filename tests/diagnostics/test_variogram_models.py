@@ -265,6 +265,7 @@ def test_one_fitted_semivariogram_is_needed(use, fitted) -> None:
 
 def test_the_package_is_imported_without_scikit_gstat_and_torch() -> None:
     heavy = {"skgstat", "gstools", "matplotlib", "torch", "dask"}
-    code = f"import sys, xdownscale.diagnostics\nprint(*{{n.partition('.')[0] for n in sys.modules}} & {heavy!r})"
+    loaded = "{n.partition('.')[0] for n in sys.modules}"
+    code = f"import sys, xdownscale.diagnostics\nprint(*{loaded} & {heavy!r})"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.split() == []

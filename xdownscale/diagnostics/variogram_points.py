@@ -92,13 +92,11 @@ def on_axes(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> boo
     False
     """
     found = _coordinates(da, dims)
-    if found is not None and da[found[0]].ndim == 2:
-        units = [da[d].attrs.get("units") for d in da[found[0]].dims if d in da.coords]
-        return len(units) == 2 and all(units)
-    if found is not None and da[found[0]].dims == da[found[1]].dims:
-        return False
-    discover(da, dims)
-    return True
+    if found is None or da[found[0]].dims != da[found[1]].dims:
+        discover(da, dims)
+        return True
+    space = da[found[0]].dims
+    return len(space) == 2 and _measured(da.isel(dict.fromkeys(set(da.dims) - set(space), 0)), dims)
 
 
 def points(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Points:
@@ -121,10 +119,7 @@ def points(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Poin
         raise TypeError(f"{da.name!r} holds {da.dtype} values: expected real numbers")
     found, spherical = _named(da, dims)
     y, x = (da[name] for name in found)
-    if y.ndim == x.ndim == 1 and y.dims != x.dims:
-        y, x = xr.broadcast(y, x)
-    if y.dims != x.dims:
-        raise ValueError(f"{found[0]!r} has dimensions {y.dims}, {found[1]!r} {x.dims}: expected the same")
+    y, x = xr.broadcast(y, x)
     places = np.stack([np.asarray(c.values, dtype=np.float64).ravel() for c in (y, x)], axis=1)
     _check(places, spherical, found)
     units = str(da[found[0]].attrs.get("units", ""))
@@ -159,6 +154,15 @@ def _coordinates(da: xr.DataArray, dims: Mapping[str, Hashable] | None) -> tuple
             return None
         names.append(given[0])
     return names[0], names[1]
+
+
+def _measured(da: xr.DataArray, dims: Mapping[str, Hashable] | None) -> bool:
+    """Whether a curvilinear grid has axes with units of their own, as a projection's."""
+    try:
+        axes = discover(da, dims)
+    except ValueError:
+        return False
+    return all(da[name].attrs.get("units") for name in (axes.lat, axes.lon))
 
 
 def _angles(y: xr.DataArray) -> bool:

@@ -2,29 +2,27 @@
 
 python benchmarks/semivariogram.py [--columns 1000 --rows 600 --days 90]
 
-(a) One field with 10 % missing, on a plane to 100 cells and by great circle to 800 km; then days pooled lazily.
-Each runs in a process of its own, whose largest resident memory is told, with that before beside it.
-(b) The same bins from 8,000 cells by scikit-gstat and by GSTools, alternating with all cells; medians.
+(a) One field with 10 % missing, on a plane to 100 cells and by great circle to 800 km; then days, pooled
+lazily. Each runs in a process of its own, whose largest resident memory is told, with that before beside
+it. (b) The same bins from 8,000 cells by scikit-gstat and by GSTools, alternating with all cells; medians.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, "1")
-
 import multiprocessing
 import resource
 import statistics
 import time
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
 from xdownscale.diagnostics import semivariogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SAMPLE = 8000
 ROUNDS = 3

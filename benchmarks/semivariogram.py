@@ -1,0 +1,169 @@
+"""Time and memory of the exact semivariograms, and their ratio to scikit-gstat and GSTools on sampled cells.
+
+python benchmarks/semivariogram.py [--columns 1000 --rows 600 --days 90]
+
+(a) One field with 10 % missing, on a plane to 100 cells and by great circle to 800 km; then days, pooled
+lazily. Each runs in a process of its own, whose largest resident memory is told, with that before beside
+it. (b) The same bins from 8,000 cells by scikit-gstat and by GSTools, alternating with all cells; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import resource
+import statistics
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from xdownscale.diagnostics import semivariogram
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SAMPLE = 8000
+ROUNDS = 3
+
+
+def main() -> None:
+    asked = arguments()
+    shape = asked.rows, asked.columns
+    print(f"{shape[0]} x {shape[1]} cells, 10 % missing; {asked.days} days, one a block")
+    for name in JOBS:
+        seconds, memory, before, pairs = apart(measured, name, shape, asked.days)
+        print(f"{name:40s} {seconds:8.2f} s  {memory:5.0f} MB ({before:.0f} MB before)  {pairs:.3g} pairs")
+    for name in ("plane", "great circle"):
+        print(apart(ratios, name, shape))
+
+
+def planar(shape: tuple[int, int]) -> xr.DataArray:
+    axes = {name: (name, np.arange(float(n)), {"units": "km"}) for name, n in zip("yx", shape, strict=True)}
+    return xr.DataArray(noise(shape), axes, ("y", "x"))
+
+
+def spherical(shape: tuple[int, int]) -> xr.DataArray:
+    """From 15 north and 20 east, in steps of 1/16 degree."""
+    axes = {"lat": 15.0 + np.arange(shape[0]) / 16, "lon": 20.0 + np.arange(shape[1]) / 16}
+    return xr.DataArray(noise(shape), axes, ("lat", "lon"))
+
+
+FIELDS = {"plane": (planar, 100.0), "great circle": (spherical, 800.0)}
+JOBS = {
+    "plane, to 100 cells": ("plane", False),
+    "great circle, to 800 km": ("great circle", False),
+    "plane, days pooled lazily": ("plane", True),
+    "great circle, days pooled lazily": ("great circle", True),
+}
+
+
+def measured(name: str, shape: tuple[int, int], days: int) -> tuple[float, float, float, int]:
+    """Seconds, largest memory at the end and before [MB], and pairs of a job."""
+    semivariogram(planar((9, 9)), max_lag=5.0)  # scikit-gstat is imported for the fit
+    kind, pooled = JOBS[name]
+    make, max_lag = FIELDS[kind]
+    da = lazily(make(shape), days) if pooled else make(shape)
+    before = largest()
+    start = time.perf_counter()
+    found = semivariogram(da, max_lag=max_lag).compute()
+    return time.perf_counter() - start, largest(), before, int(found.pairs.sum())
+
+
+def ratios(name: str, shape: tuple[int, int]) -> str:
+    """Medians of alternating runs, without fits."""
+    make, max_lag = FIELDS[name]
+    da = make(shape)
+    y, x, z = sample(da)
+    edges = np.linspace(0.0, max_lag, 25)
+    runs = {"ours": lambda: semivariogram(da, max_lag=max_lag, model=None)}
+    runs["GSTools"] = gstools(y, x, z, edges, latlon=name != "plane")
+    if name == "plane":  # scikit-gstat has no great circles
+        runs["scikit-gstat"] = scikit_gstat(y, x, z, edges)
+    seconds = {key: [] for key in runs}
+    for turn in range(1 + ROUNDS):
+        for key, run in runs.items():
+            spent = timed(run)
+            if turn:  # the first compiles and plans
+                seconds[key].append(spent)
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    lines = [f"{name}: all {int(np.isfinite(da.values).sum())} cells, exact, {median.pop('ours'):.3f} s"]
+    ours = statistics.median(seconds["ours"])
+    lines += [f"  {k} on {SAMPLE} of them {m:.3f} s: {m / ours:.1f} times ours" for k, m in median.items()]
+    return "\n".join(lines)
+
+
+def scikit_gstat(y: np.ndarray, x: np.ndarray, z: np.ndarray, edges: np.ndarray):
+    """What makes its experimental variogram, without a fit."""
+    import skgstat
+
+    return lambda: (
+        skgstat.Variogram(np.column_stack([x, y]), z, bin_func=edges[1:], fit_method=None).experimental
+    )
+
+
+def gstools(y: np.ndarray, x: np.ndarray, z: np.ndarray, edges: np.ndarray, *, latlon: bool = False):
+    """What makes its empirical variogram."""
+    import gstools as gs
+
+    if latlon:
+        return lambda: gs.vario_estimate((y, x), z, edges.copy(), latlon=True, geo_scale=6371.0)
+    return lambda: gs.vario_estimate((x, y), z, edges.copy())
+
+
+def noise(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    field = rng.normal(size=shape).astype(np.float32)
+    field[rng.random(shape) < 0.1] = np.nan
+    return field
+
+
+def lazily(da: xr.DataArray, days: int) -> xr.DataArray:
+    """Days that are made when they are asked for, one a block."""
+    from dask import delayed
+    from dask.array import from_delayed, stack
+
+    made = [from_delayed(delayed(noise)(da.shape, seed), da.shape, np.float32) for seed in range(days)]
+    coords = {
+        "time": np.datetime64("2020-06-01", "ns") + np.arange(days) * np.timedelta64(1, "D"),
+        **da.coords,
+    }
+    return xr.DataArray(stack(made), coords, ("time", *da.dims))
+
+
+def sample(da: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places and values of some valid cells."""
+    valid = np.argwhere(np.isfinite(da.values))
+    rows, columns = valid[np.random.default_rng(1).choice(len(valid), SAMPLE, replace=False)].T
+    y, x = (da[name].values for name in da.dims)
+    return y[rows], x[columns], da.values[rows, columns].astype(np.float64)
+
+
+def timed(run: Callable) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def largest() -> float:
+    """Largest resident memory so far [MB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def apart(job: Callable, *given: object):
+    """What a job gives in a fresh process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(job, given)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=600)
+    parser.add_argument("--columns", type=int, default=1000)
+    parser.add_argument("--days", type=int, default=90)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdownscale.diagnostics.raster import raster
+from xdownscale.cf.raster import raster
 from xdownscale.diagnostics.variogram_cells import Cells, weights_of
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import xarray as xr
 
-from xdownscale.diagnostics.raster import Raster, raster
+from xdownscale.cf.raster import Raster, raster
 from xdownscale.diagnostics.variogram_cells import weights_of
 from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS, Lags
 from xdownscale.diagnostics.variogram_models import Model

@@ -15,7 +15,7 @@ import xarray as xr
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.raster import Raster
+    from xdownscale.cf.raster import Raster
 
 __all__ = ["Cells", "weights_of"]
 

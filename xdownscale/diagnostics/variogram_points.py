@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.cf.discover import discover
-from xdownscale.diagnostics.raster import raster
+from xdownscale.cf.raster import raster
 from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS
 
 if TYPE_CHECKING:

@@ -1,0 +1,5 @@
+"""Figures."""
+
+from xdownscale.plot.maps import overview
+
+__all__ = ["overview"]

@@ -7,7 +7,7 @@ all values of both, each sample with half of the weight.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -91,8 +91,8 @@ def exactly(
     Raises
     ------
     ValueError
-        If a sample has infinite values, some that the transform is not defined for, or none at all, or there is
-        nothing to normalise by.
+        If a sample has infinite values, some that the transform is not defined for, or none at all, or there
+        is nothing to normalise by.
     """
     cleans = [s.clean() for s in samples]
     for word, c in zip(_WORDS, cleans, strict=True):
@@ -236,12 +236,14 @@ def _checked(scale: float, x: Distribution) -> float:
 
 def _check(word: str, infinite: int, undefined: int, valid: int) -> None:
     if infinite:
-        raise ValueError(f"{word} holds {infinite} infinite values: mask them, {word}.where(np.isfinite({word}))")
+        raise ValueError(
+            f"{word} holds {infinite} infinite values: mask them, {word}.where(np.isfinite({word}))"
+        )
     if undefined:
         raise ValueError(
-            f"the transform is not defined for {undefined} values of {word}, such as zeros of log10: mask them, "
-            f"{word}.where({word} > 0), or lift all by a floor, transform=xdownscale.scaling.Log(0.0, np.log(10), "
-            "floor=1e-3), which is log10(x + floor)"
+            f"the transform is not defined for {undefined} values of {word}, such as zeros of log10: mask "
+            f"them, {word}.where({word} > 0), or lift all by a floor, "
+            "transform=xdownscale.scaling.Log(0.0, np.log(10), floor=1e-3), which is log10(x + floor)"
         )
     if not valid:
         raise ValueError(f"{word} has no valid value of positive weight: nothing to compare")
@@ -255,8 +257,8 @@ def _days(samples: Sequence[Sample]) -> Iterator[tuple[Clean, Clean]]:
     if known[0] is None or known[1] is None or not known[0].equals(known[1]):
         sizes = [None if n is None else s.fields.sizes[n] for n, s in zip(names, samples, strict=True)]
         raise ValueError(
-            f"per='time' needs the same times in both, found {sizes[0]} and {sizes[1]}: choose those they share, "
-            "da, other = xr.align(da, other, join='inner', exclude=('lat', 'lon'))"
+            f"per='time' needs the same times in both, found {sizes[0]} and {sizes[1]}: choose those "
+            "they share, da, other = xr.align(da, other, join='inner', exclude=('lat', 'lon'))"
         )
     runs = one.fields.chunksizes.get(names[0], (one.fields.sizes[names[0]],))
     start = 0

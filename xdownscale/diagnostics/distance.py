@@ -2,13 +2,14 @@
 
 W1 = int |F - G| dx of the area-weighted distribution functions, with its shift, its shape and its parts by
 quantile (see `quantiles`), in total, by day or by bins of a covariate, on each field's own grid or with the
-finer averaged over the coarser's cells, and beside it what two samples of one process differ by
-(see `permutation`). Arrays in memory of up to 1e7 values are compared exactly; others, by mergeable histograms
+finer averaged over the coarser's cells, and beside it what two samples of one process differ by (see
+`permutation`). Arrays in memory of up to 1e7 values are compared exactly; others, by mergeable histograms
 with a bound of the error. It compares distributions: that values stand in the right place, it does not see.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["wasserstein"]
 
 _MOST = 10_000_000
-_PARTS = [f"{a:g}-{b:g}" for a, b in zip(LEVELS[:-1], LEVELS[1:], strict=True)]
+_PARTS = [f"{a:g}-{b:g}" for a, b in pairwise(LEVELS)]
 _LONG = {
     "w1": "1-Wasserstein distance",
     "shift": "difference of the means",
@@ -90,7 +91,7 @@ def wasserstein(
     per : "time", optional
         A distance for each time that both share, all normalised alike.
     given : DataArray, dims (lat, lon) and optionally time, optional
-        A covariate (elevation, the truth's own values); distances in `bins` bins of equal area by its quantiles.
+        A covariate (elevation, the truth's own values); distances in `bins` quantile bins of equal area.
     bins : int, >= 1
     weights : "area", DataArray >= 0, or None
         Cell areas, one's own on one common grid, or every cell alike.
@@ -112,11 +113,11 @@ def wasserstein(
     Returns
     -------
     Dataset
-        `w1`, `shift` (mean of da less that of other), `shape` (W1 once the means are equal), `parts` by `part`
-        (they add up to w1), all in units of `scale`; `w1_bound`, `shape_bound` >= 0: errors of counting in
-        bins, 0 where exact; `valid` values and `quantiles` by `sample`; with `null`: `null_w1` by `deal`, its
-        `null_mean` and `null_95`, `p_value`, and `block`. Along `time`, bins of the covariate or `support`
-        where asked; NaN where one of the two has no value.
+        `w1`, `shift` (mean of da less that of other), `shape` (W1 once the means are equal) and `parts` of w1
+        by quantile (they add up to it), all in units of `scale`; `w1_bound`, `shape_bound` >= 0: errors of
+        counting in bins, 0 where exact; `valid` values and `quantiles` by `sample`; with `null`: `null_w1` by
+        `deal`, its `null_mean` and `null_95`, `p_value`, and `block`. Along `time`, bins of the covariate or
+        `support` where asked; NaN where one of the two has no value.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def wasserstein(
     >>> cells = {"lat": [0.0, 1.0], "lon": [10.0, 11.0]}
     >>> da = xr.DataArray([[0.0, 1.0], [np.nan, 2.0]], cells, ("lat", "lon"))
     >>> found = wasserstein(da + 0.25, da)
-    >>> float(found.w1), float(found.shift), found.valid.values
+    >>> float(found["w1"]), float(found["shift"]), found["valid"].values
     (0.25, 0.25, array([3, 3]))
     """
     _check_options(normalize, per, given, bins, null, block)
@@ -165,7 +166,9 @@ def _compared(
     if edges is None:
         return _dataset(found, scale, None, {})
     attrs = {} if samples[0].given is None else dict(samples[0].given.attrs)
-    return _dataset(found, scale, "bin", {"low": ("bin", edges[:-1], attrs), "high": ("bin", edges[1:], attrs)})
+    return _dataset(
+        found, scale, "bin", {"low": ("bin", edges[:-1], attrs), "high": ("bin", edges[1:], attrs)}
+    )
 
 
 def _dataset(found: Sequence[Found], scale: float, dim: str | None, coords: Mapping[str, Any]) -> xr.Dataset:
@@ -196,7 +199,9 @@ def _null(
 ) -> xr.Dataset:
     """What two samples of one process differ by."""
     if any(s.time is None for s in samples):
-        raise ValueError("the null deals blocks of time, and a field has no time: use null=0, or name it in dims=")
+        raise ValueError(
+            "the null deals blocks of time, and a field has no time: use null=0, or name it in dims="
+        )
     on_lattice = tuple(places(s.fields[s.time]) for s in samples)
     days = [t.days for t in tally(samples, daily=True, bins=DAY_BINS)]
     one, other, edges = series(days[0], days[1], on_lattice)
@@ -204,13 +209,15 @@ def _null(
     if normalize == "rank":
         step = (one.mass.mean(axis=0) + other.mass.mean(axis=0)) / 2
     found = permuted(one, other, step, deals=deals, block=block, seed=seed)
-    return xr.Dataset({
-        "null_w1": ("deal", found.draws),
-        "null_mean": ((), found.draws.mean()),
-        "null_95": ((), np.quantile(found.draws, 0.95)),
-        "p_value": ((), found.p),
-        "block": ((), found.block),
-    })
+    return xr.Dataset(
+        {
+            "null_w1": ("deal", found.draws),
+            "null_mean": ((), found.draws.mean()),
+            "null_95": ((), np.quantile(found.draws, 0.95)),
+            "p_value": ((), found.p),
+            "block": ((), found.block),
+        }
+    )
 
 
 def _told(result: xr.Dataset, da: xr.DataArray, normalize: Any, transform: Any, weights: Any) -> xr.Dataset:
@@ -260,4 +267,6 @@ def _check_options(normalize: Any, per: Any, given: Any, bins: int, null: int, b
         what = "normalize='rank'" if normalize == "rank" else "null="
         raise ValueError(f"{what} is of all values together: leave out {groups[0]}")
     if bins < 1 or null < 0 or (block is not None and block < 1):
-        raise ValueError(f"bins {bins}, null {null}, block {block}: expected bins >= 1, null >= 0, block >= 1")
+        raise ValueError(
+            f"bins {bins}, null {null}, block {block}: expected bins >= 1, null >= 0, block >= 1"
+        )

@@ -1,9 +1,10 @@
 """Weighted histograms that add up, whatever the order in which the values came.
 
-The bins are a lattice of dyadic width, bin k covering [k, k + 1) 2^e. The exponent e is the smallest for which
-the range of the values fits into the most bins allowed, so it depends on the extremes of the values alone:
-blocks are counted apart, each on its own lattice, and merged by halving the finer one. No second look at the
-values is needed, and any order of merging gives the same bins (between half of the most, and the most).
+The bins are a lattice of dyadic width, bin k covering [k, k + 1) 2^e. The exponent e is the smallest for
+which the range of the values fits into the most bins allowed, so it depends on the extremes of the values
+alone: blocks are counted apart, each on its own lattice, and merged by halving the finer one. No second look
+at the values is needed, and any order of merging gives the same bins (between half of the most, and the
+most).
 
 A bin holds the sum of the weights, and of their products with u and u^2, where u = x 2^-e - k is a value's
 place in its bin. Hence mean and variance are exact, and a bin is as good as its values as long as only their
@@ -38,7 +39,7 @@ class Histogram:
         A bin's width is 2^exponent.
     first : int
         Number k of the first bin kept.
-    mass, offset, square : ndarray, shape (m,), m <= bins
+    sums : ndarray, shape (3, m), m <= bins
         Sums of w, w u and w u^2 by bin.
     low, high : float
         Extremes of the values; inf and -inf where there is none.
@@ -50,9 +51,7 @@ class Histogram:
 
     exponent: int
     first: int
-    mass: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    square: NDArray[np.float64]
+    sums: NDArray[np.float64]
     low: float
     high: float
     valid: int
@@ -61,8 +60,7 @@ class Histogram:
     @classmethod
     def empty(cls, bins: int = BINS) -> Histogram:
         """Of no values: merging it changes nothing."""
-        none = np.zeros(0)
-        return cls(_FINEST, 0, none, none, none, math.inf, -math.inf, 0, bins)
+        return cls(_FINEST, 0, np.zeros((3, 0)), math.inf, -math.inf, 0, bins)
 
     @classmethod
     def count(
@@ -99,7 +97,22 @@ class Histogram:
         for start in range(0, values.size, piece):
             part = slice(start, start + piece)
             _add(sums, values[part], None if weights is None else weights[part], width, first)
-        return cls(exponent, first, *sums, low=low, high=high, valid=int(values.size), bins=bins)
+        return cls(exponent, first, sums, low, high, int(values.size), bins)
+
+    @property
+    def mass(self) -> NDArray[np.float64]:
+        """Sums of the weights, shape (m,)."""
+        return np.asarray(self.sums[0])
+
+    @property
+    def offset(self) -> NDArray[np.float64]:
+        """Sums of w u, shape (m,)."""
+        return np.asarray(self.sums[1])
+
+    @property
+    def square(self) -> NDArray[np.float64]:
+        """Sums of w u^2, shape (m,)."""
+        return np.asarray(self.sums[2])
 
     @property
     def width(self) -> float:
@@ -154,9 +167,8 @@ class Histogram:
         sums = np.zeros((3, max(p.first + p.mass.size for p in parts) - first))
         for p in parts:
             place = slice(p.first - first, p.first - first + p.mass.size)
-            sums[:, place] += p.mass, p.offset, p.square
-        valid = self.valid + other.valid
-        return Histogram(exponent, first, *sums, low=low, high=high, valid=valid, bins=self.bins)
+            sums[:, place] += p.sums
+        return Histogram(exponent, first, sums, low, high, self.valid + other.valid, self.bins)
 
     def coarsen(self, exponent: int) -> Histogram:
         """On the lattice of a larger exponent."""
@@ -169,14 +181,13 @@ class Histogram:
         place = k * step - into
         offset = place * self.mass + step * self.offset
         square = place**2 * self.mass + 2 * place * step * self.offset + step**2 * self.square
-        sums = (np.bincount(into - into[0], weights=s) for s in (self.mass, offset, square))
-        low, high, valid, bins = self.low, self.high, self.valid, self.bins
-        return Histogram(exponent, int(into[0]), *sums, low=low, high=high, valid=valid, bins=bins)
+        rows = (np.bincount(into - into[0], weights=row) for row in (self.mass, offset, square))
+        return replace(self, exponent=exponent, first=int(into[0]), sums=np.stack(list(rows)))
 
     def on(self, first: int, size: int) -> NDArray[np.float64]:
         """Mass and offset on `size` bins from number `first`, which must hold all of its own, (2, size)."""
         out = np.zeros((2, size))
-        out[:, self.first - first : self.first - first + self.mass.size] = self.mass, self.offset
+        out[:, self.first - first : self.first - first + self.mass.size] = self.sums[:2]
         return out
 
     def _moment(self, about: float) -> float:

@@ -6,16 +6,16 @@ distance of the groups is taken. Its share of deals that are no smaller than the
 
     p = (1 + #{W* >= W}) / (1 + deals)
 
-(Phipson and Smyth 2010). Dependence in space and between members is thereby kept whole, and dependence in time
-within blocks; what is assumed is that blocks are exchangeable, which asks of the process to be stationary over
-both samples (no season, no trend) and to forget within a block.
+(Phipson and Smyth 2010). Dependence in space and between members is thereby kept whole, and dependence in
+time within blocks; what is assumed is that blocks are exchangeable, which asks of the process to be
+stationary over both samples (no season, no trend) and to forget within a block.
 
 A block is therefore `FORGET` times the decorrelation time tau = 1 + 2 sum_l r(l), summed to the first r <= 0
 (Thiebaux and Zwiers 1984), where r is the autocorrelation of the fields' own distribution functions,
 pooled over values: the very thing whose mean the distance compares.
 
-The distance is the sum over bins of |int_bin F - G|, exact where F and G do not cross within a bin, and on the
-same lattice for the observed and the dealt.
+The distance is the sum over bins of |int_bin F - G|, exact where F and G do not cross within a bin, and on
+the same lattice for the observed and the dealt.
 
 References
 ----------
@@ -146,9 +146,7 @@ def decorrelation(samples: tuple[Series, ...], step: NDArray[np.float64]) -> flo
     tau = 1.0
     for lag in range(1, max(s.place[-1] for s in samples) if start else 0):
         pairs = [lag_pairs(s.place, lag) for s in samples]
-        products = (
-            float((a[i] * a[j]).sum()) for a, (i, j) in zip(anomalies, pairs, strict=True)
-        )
+        products = (float((a[i] * a[j]).sum()) for a, (i, j) in zip(anomalies, pairs, strict=True))
         r = sum(products) / start
         if r <= 0:
             break
@@ -188,8 +186,8 @@ def permuted(
     counts = [p.shape[1] for p in parts]
     if min(counts) < _FEWEST:
         raise ValueError(
-            f"blocks of {block} steps: {counts[0]} and {counts[1]} of them. Expected {_FEWEST} in each sample at "
-            "least; give more days, a smaller block=, or null=0"
+            f"blocks of {block} steps: {counts[0]} and {counts[1]} of them. Expected {_FEWEST} in each "
+            "sample at least; give more days, a smaller block=, or null=0"
         )
     mass, offset = np.concatenate(parts, axis=1)
     first = np.arange(sum(counts)) < counts[0]
@@ -202,7 +200,10 @@ def permuted(
 
 
 def _distances(
-    chosen: NDArray[np.bool_], mass: NDArray[np.float64], offset: NDArray[np.float64], step: NDArray[np.float64]
+    chosen: NDArray[np.bool_],
+    mass: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    step: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Of the chosen blocks from the others, by deal, shape (n,)."""
     weight = mass.sum(axis=1)

@@ -130,12 +130,15 @@ class Sample:
 
     def run(self, times: slice) -> Sample:
         """A run of times, read now."""
-        parts = (
-            None if a is None else a.isel({self.time: times}).load() if self.time in a.dims else a
-            for a in (self.fields, self.weights, self.given)
+        w, g = (
+            None
+            if a is None
+            else a.isel({self.time: times}).compute()
+            if self.time in a.dims
+            else a.compute()
+            for a in (self.weights, self.given)
         )
-        fields, weights, given = parts
-        return replace(self, fields=fields, weights=weights, given=given)
+        return replace(self, fields=self.fields.isel({self.time: times}).compute(), weights=w, given=g)
 
     def whole(self) -> xr.DataArray:
         """The fields with each field in one block, where they are averaged; as they are elsewhere."""
@@ -177,7 +180,11 @@ class Tally:
 
 
 def tally(
-    samples: Sequence[Sample], *, edges: NDArray[np.float64] | None = None, daily: bool = False, bins: int = BINS
+    samples: Sequence[Sample],
+    *,
+    edges: NDArray[np.float64] | None = None,
+    daily: bool = False,
+    bins: int = BINS,
 ) -> list[Tally]:
     """Count samples, block by block; lazy ones in one computation.
 
@@ -196,9 +203,9 @@ def tally(
     """
     counted = [_tree(list(_counted(s, edges, daily, bins))) for s in samples]
     if any(s.lazy for s in samples):
-        import dask
+        from dask.base import compute
 
-        counted = list(dask.compute(*counted))
+        counted = list(compute(*counted))
     return counted
 
 
@@ -209,9 +216,9 @@ def _counted(sample: Sample, edges: NDArray[np.float64] | None, daily: bool, bin
     count: Callable[..., Any] = _count
     blocks: Any = None
     if sample.lazy:
-        import dask
+        from dask.delayed import delayed
 
-        count = dask.delayed(_count, pure=False)
+        count = delayed(_count, pure=False)
         blocks = fields.data.to_delayed() if fields.chunks is not None else None
     for number, part in _parts(fields):
         values = fields.data[part] if blocks is None else blocks[number]
@@ -264,9 +271,9 @@ def _tree(parts: list[Any]) -> Any:
 def _merged(parts: list[Any]) -> Any:
     if isinstance(parts[0], Tally):
         return _fold(parts)
-    import dask
+    from dask.delayed import delayed
 
-    return dask.delayed(_fold, pure=False)(parts)
+    return delayed(_fold, pure=False)(parts)
 
 
 def _fold(parts: list[Tally]) -> Tally:
@@ -301,6 +308,8 @@ def _cut(array: Any, part: tuple[slice, ...]) -> Any:
 
 def _check_weights(weights: NDArray[Any]) -> None:
     if not np.isfinite(weights).all():
-        raise ValueError("weights hold NaN or inf: expected finite numbers >= 0; fill them, weights.fillna(0)")
+        raise ValueError(
+            "weights hold NaN or inf: expected finite numbers >= 0; fill them, weights.fillna(0)"
+        )
     if (weights < 0).any():
         raise ValueError(f"weights reach {weights.min():g}: expected numbers >= 0, such as areas")

@@ -98,8 +98,8 @@ def _common(
     if not _finer(fine.grid, coarse.grid) or fine.grid.crs != coarse.grid.crs:
         steps = [f"{g.y.step:g} x {g.x.step:g} ({g.crs})" for g in (one.grid, other.grid)]
         raise ValueError(
-            f"grids of {steps[0]} and {steps[1]}: expected one that is finer in both directions, of one reference "
-            "system; regrid one of the fields, or use support='native'"
+            f"grids of {steps[0]} and {steps[1]}: expected one that is finer in both directions, of one "
+            "reference system; regrid one of the fields, or use support='native'"
         )
     A = coarsening(fine.grid, coarse.grid)
     w = _covered(_weights(coarse, weights), coarse, A)
@@ -148,8 +148,8 @@ def _laid(companion: xr.DataArray, word: str, cells: Raster, r: Raster) -> xr.Da
                 continue
         sizes = dict(laid.fields.sizes)
         raise ValueError(
-            f"{word} has the dimension {name!r} of {companion.sizes[name]} with labels that are not the fields' "
-            f"{sizes}: bring it to their grid and times first, for example {word}.interp_like(...)"
+            f"{word} has the dimension {name!r} of {companion.sizes[name]} with labels that are not the "
+            f"fields' {sizes}: bring it to their grid and times first, for example {word}.interp_like(...)"
         )
     return companion
 
@@ -163,6 +163,7 @@ def _same(one: Raster, other: Raster) -> bool:
 
 
 def _finer(one: Grid, other: Grid) -> bool:
-    return all(
-        a.step < b.step * (1 + _CLOSE) for a, b in ((one.y, other.y), (one.x, other.x))
-    ) and (one.y.step, one.x.step) != (other.y.step, other.x.step)
+    return all(a.step < b.step * (1 + _CLOSE) for a, b in ((one.y, other.y), (one.x, other.x))) and (
+        one.y.step,
+        one.x.step,
+    ) != (other.y.step, other.x.step)

@@ -52,7 +52,9 @@ def places(time: xr.DataArray) -> NDArray[np.int64]:
     numbers = values.astype(np.float64) if values.dtype.kind in "fiu" else _instants(values)
     gaps = np.diff(numbers)
     if not (gaps > 0).all():
-        raise ValueError(f"{time.name!r} does not rise: sort it and drop duplicates, da.sortby({time.name!r})")
+        raise ValueError(
+            f"{time.name!r} does not rise: sort it and drop duplicates, da.sortby({time.name!r})"
+        )
     found, counts = np.unique(gaps, return_counts=True)
     steps = gaps / found[counts.argmax()]
     if np.abs(steps - np.round(steps)).max() > _CLOSE or steps.min() < 0.5:
@@ -97,6 +99,6 @@ def _irregular(time: xr.DataArray, gaps: NDArray[Any]) -> str:
     low, high = (f"{g:g}" if kind in "fiu" else f"{g / 3.6e9:g} h" for g in (gaps.min(), gaps.max()))
     name = time.name
     return (
-        f"{name!r} is not regular: steps from {low} to {high}. Expected one step, with gaps of whole steps; bring it "
-        f"to one first, da.resample({name}='1D').mean(), or da.resample({name}='1D').asfreq() where days are missing"
+        f"{name!r} is not regular: steps from {low} to {high}. Expected one step, with gaps of whole "
+        f"steps; bring it to one first, da.resample({name}='1D').mean(), or .asfreq() where days are missing"
     )

@@ -141,7 +141,8 @@ class Histogram:
             return math.nan
         place = np.arange(self.mass.size) - self._moment(0.0)
         spread = place**2 * self.mass + 2 * place * self.offset + self.square
-        return float(max(spread.sum() / self.total, 0.0) * self.width**2)
+        deviation = math.sqrt(max(spread.sum() / self.total, 0.0)) * self.width
+        return deviation * deviation
 
     def index(self, values: NDArray[Any]) -> NDArray[np.int64]:
         """Bins of values, counted from the first kept, shape (n,)."""

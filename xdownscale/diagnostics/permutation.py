@@ -94,7 +94,8 @@ class Null:
     def p(self) -> float:
         """Share of deals that are no smaller than the observed one."""
         # deals that give the very same split differ from it by rounding alone
-        larger = (self.draws >= self.observed * (1 - 1e-12)).sum()
+        rounding = 1e-12 * max(self.observed, self.draws.max())
+        larger = (self.draws >= self.observed - rounding).sum()
         return float((1 + larger) / (1 + self.draws.size))
 
 

@@ -219,7 +219,8 @@ def _counted(sample: Sample, edges: NDArray[np.float64] | None, daily: bool, bin
         from dask.delayed import delayed
 
         count = delayed(_count, pure=False)
-        blocks = fields.data.to_delayed() if fields.chunks is not None else None
+        # optimised apart, two samples would not share what both are made of
+        blocks = fields.data.to_delayed(optimize_graph=False) if fields.chunks is not None else None
     for number, part in _parts(fields):
         values = fields.data[part] if blocks is None else blocks[number]
         beside = part if sample.recipe.operator is None else (*part[:-2], slice(None), slice(None))

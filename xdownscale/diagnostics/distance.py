@@ -24,6 +24,7 @@ from xdownscale.diagnostics.comparison import (
     daily,
     exactly,
 )
+from xdownscale.diagnostics.histogram import BINS
 from xdownscale.diagnostics.permutation import DAY_BINS, permuted, series
 from xdownscale.diagnostics.quantiles import LEVELS
 from xdownscale.diagnostics.raster import check_same_units, raster
@@ -158,17 +159,18 @@ def _compared(
     if per is not None:
         found, scale = daily(samples, normalize)
         time = samples[0].fields[samples[0].time]
-        return _dataset(found, scale, str(samples[0].time), {str(samples[0].time): time.variable})
-    if any(s.lazy or s.fields.size > _MOST for s in samples):
+        return _dataset(found, scale, str(time.name), {str(time.name): time.variable})
+    large = any(s.lazy or s.fields.size > _MOST for s in samples)
+    if large:
         found, scale = binned(tally(samples, edges=edges), normalize)
     else:
         found, scale = exactly(samples, normalize, edges)
-    if edges is None:
-        return _dataset(found, scale, None, {})
-    attrs = {} if samples[0].given is None else dict(samples[0].given.attrs)
-    return _dataset(
-        found, scale, "bin", {"low": ("bin", edges[:-1], attrs), "high": ("bin", edges[1:], attrs)}
-    )
+    coords: dict[str, Any] = {}
+    if edges is not None and samples[0].given is not None:
+        attrs = dict(samples[0].given.attrs)
+        coords = {"low": ("bin", edges[:-1], attrs), "high": ("bin", edges[1:], attrs)}
+    method = f"histograms of up to {BINS} bins" if large else "exact"
+    return _dataset(found, scale, "bin" if coords else None, coords).assign_attrs(method=method)
 
 
 def _dataset(found: Sequence[Found], scale: float, dim: str | None, coords: Mapping[str, Any]) -> xr.Dataset:
@@ -235,7 +237,7 @@ def _told(result: xr.Dataset, da: xr.DataArray, normalize: Any, transform: Any, 
         "normalize": str(normalize),
         "transform": str(transform),
         "weights": weights if isinstance(weights, str) else "none" if weights is None else "given",
-        "method": "exact" if not float(result.w1_bound.max()) else "histograms of up to 65536 bins",
+        "method": result.attrs.get("method", "exact"),
     }
     return result
 

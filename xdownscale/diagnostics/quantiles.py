@@ -110,7 +110,8 @@ class Distribution:
 
     def quantile(self, p: Any) -> NDArray[np.float64]:
         """The smallest value at which the distribution function reaches p, 0 to 1."""
-        place = np.searchsorted(self.cumulative, np.asarray(p) * (1 - 1e-15))
+        # a cumulative sum that should be p may have been rounded below it
+        place = np.searchsorted(self.cumulative, np.asarray(p) - 1e-12)
         return np.asarray(self.values[np.minimum(place, self.values.size - 1)], dtype=np.float64)
 
 

@@ -117,7 +117,7 @@ def _fields(r: Raster, day: int) -> NDArray[np.float64]:
     return values.reshape(-1, *values.shape[-2:])
 
 
-def _variance(fields: NDArray[np.float64], area: NDArray[np.float64]) -> float:
+def _variance(fields: NDArray[np.float64], area: NDArray[np.float64]) -> np.float64:
     """Mean over fields of the variance about the field's mean; NaN where there is no value."""
     valid = np.isfinite(fields)
     w = area * valid
@@ -125,7 +125,7 @@ def _variance(fields: NDArray[np.float64], area: NDArray[np.float64]) -> float:
     known = np.where(valid, fields, 0.0)
     mean = (w * known).sum(axis=(1, 2)) / total
     spread = (w * (known - mean[:, None, None]) ** 2).sum(axis=(1, 2)) / total
-    return float(spread[total > 0].mean()) if (total > 0).any() else np.nan
+    return np.float64(spread[total > 0].mean() if (total > 0).any() else np.nan)
 
 
 def _check_times(one: Raster, two: Raster) -> None:

@@ -1,5 +1,8 @@
 """Whether a downscaled field can be trusted: scores and spectra."""
 
+from xdownscale.diagnostics.correlogram import acf, effective_sample_size, lag_curves, pacf
+from xdownscale.diagnostics.distance import wasserstein
+from xdownscale.diagnostics.rollout import drift
 from xdownscale.diagnostics.skill import (
     bias,
     crps,
@@ -15,12 +18,17 @@ from xdownscale.diagnostics.variogram import compare_semivariograms, semivariogr
 from xdownscale.diagnostics.variogram_models import fitted_semivariance, to_gstools, to_skgstat
 
 __all__ = [
+    "acf",
     "band_ratio",
     "bias",
     "compare_semivariograms",
     "crps",
+    "drift",
+    "effective_sample_size",
     "fitted_semivariance",
+    "lag_curves",
     "mae",
+    "pacf",
     "power",
     "r2",
     "r2_corr",
@@ -30,4 +38,5 @@ __all__ = [
     "spread_skill",
     "to_gstools",
     "to_skgstat",
+    "wasserstein",
 ]

@@ -1,7 +1,19 @@
 """A DataArray understood, and given back."""
 
 from xdownscale.cf.discover import Axes, discover
-from xdownscale.cf.template import build, to_dataset
+from xdownscale.cf.orientation import Orientation
+from xdownscale.cf.template import build, label, orientation, to_dataset
 from xdownscale.cf.understand import Field, check_bounds, understand
 
-__all__ = ["Axes", "Field", "build", "check_bounds", "discover", "to_dataset", "understand"]
+__all__ = [
+    "Axes",
+    "Field",
+    "Orientation",
+    "build",
+    "check_bounds",
+    "discover",
+    "label",
+    "orientation",
+    "to_dataset",
+    "understand",
+]

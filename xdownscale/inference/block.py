@@ -23,7 +23,7 @@ import torch
 
 from xdownscale.cf import Orientation, orientation
 from xdownscale.inference.domain import DomainCheck, check_values, judge_day
-from xdownscale.inference.engine import DAY_US, Options, draw, history
+from xdownscale.inference.engine import DAY_US, Draw, Options, draw, history
 from xdownscale.registry import Reference
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ class Piece:
 
     Attributes
     ----------
-    other : tuple of int
-        Place along the dimensions beside time and space.
+    index : tuple of int
+        Its number along each of the other dimensions, the members and the days.
     members : (int, int)
         First and end, places among the job's members.
     days : (int, int)
@@ -97,10 +97,15 @@ class Piece:
         Places of days outside `days` that are their history.
     """
 
-    other: tuple[int, ...]
+    index: tuple[int, ...]
     members: tuple[int, int]
     days: tuple[int, int]
     past: tuple[int, ...]
+
+    @property
+    def other(self) -> tuple[int, ...]:
+        """Its place along the dimensions beside members, time and space."""
+        return self.index[:-2]
 
     @property
     def needed(self) -> list[int]:
@@ -125,7 +130,7 @@ def pieces(job: Job, members: Sequence[int], days: Sequence[int]) -> dict[tuple[
     spans = _spans(days)
     told = [tuple(sorted({p for d in range(*span) for p in past[d]} - set(range(*span)))) for span in spans]
     return {
-        (*other, i, j): Piece(other, group, span, told[j])
+        (*other, i, j): Piece((*other, i, j), group, span, told[j])
         for other in np.ndindex(*job.field.others.values())
         for i, group in enumerate(_spans(members))
         for j, span in enumerate(spans)
@@ -199,7 +204,7 @@ def drawn(
     carried: Reference | Downscaler,
     piece: Piece,
     coarse: NDArray[np.float64],
-) -> NDArray[np.float32]:
+) -> Draw:
     """Draw a block.
 
     Parameters
@@ -212,8 +217,9 @@ def drawn(
 
     Returns
     -------
-    ndarray, shape (member, day, NY, NX), float32
-        In the user's order; without the day where there is no time.
+    Draw
+        Values of shape (member, day, NY, NX), float32, in the user's order; without the day where there is no
+        time.
 
     Raises
     ------
@@ -232,7 +238,7 @@ def drawn(
     with _torch_threads():
         result = draw(model, coarse, recipe.grid, instants, options, days=wanted)
     values = recipe.orientation.users(result.values)
-    return values[:, 0] if recipe.timeless else values
+    return Draw(values[:, 0] if recipe.timeless else values, result.residual)
 
 
 def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array
 import numpy as np
-from dask.base import tokenize
-from dask.delayed import delayed
+from dask.base import compute, get_scheduler, tokenize
+from dask.callbacks import Callback
+from dask.delayed import Delayed, delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from xdownscale.models import Downscaler
     from xdownscale.registry import Reference
 
-__all__ = ["graph", "lazily", "sizes"]
+__all__ = ["computed", "graph", "lazily", "sizes"]
 
 
 def lazily(job: Job) -> dask.array.Array:
@@ -55,6 +56,55 @@ def lazily(job: Job) -> dask.array.Array:
     tail = (0,) if timeless else (0, 0)
     name, tasks = graph(job, pieces(job, members, days), days, _drawn, tail=tail)
     return dask.array.Array(tasks, name, chunks, meta=np.empty((0,) * len(chunks), dtype=np.float32))
+
+
+def computed(
+    job: Job,
+    cut: Mapping[tuple[int, ...], Piece],
+    days: Sequence[int],
+    call: Callable[..., Any],
+    done: Callable[[], Any],
+) -> dict[tuple[int, ...], Any]:
+    """What a call gives for each block, by dask's scheduler.
+
+    Parameters
+    ----------
+    job, cut, days, call
+        As `graph`.
+    done : callable
+        Called here after each block.
+
+    Returns
+    -------
+    dict of index to result
+    """
+    name, tasks = graph(job, cut, days, call)
+    wanted = [Delayed((name, *index), tasks, layer=name) for index in cut]
+    client = getattr(get_scheduler(), "__self__", None)
+    if client is not None:
+        return dict(zip(cut, _by_cluster(client, wanted, done), strict=True))
+
+    def count(key: Any, *_: Any) -> None:
+        if isinstance(key, tuple) and key[0] == name:
+            done()
+
+    with Callback(posttask=count):
+        results: tuple[Any, ...] = compute(*wanted)
+    return dict(zip(cut, results, strict=True))
+
+
+def _by_cluster(client: Any, wanted: list[Delayed], done: Callable[[], Any]) -> list[Any]:
+    import distributed
+
+    futures = client.compute(wanted)
+    try:
+        for future in distributed.as_completed(futures):  # type: ignore[no-untyped-call]
+            future.result()
+            done()
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 def sizes(job: Job) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -134,7 +184,7 @@ def _run(
 def _drawn(
     piece: Piece, recipe: Recipe, carried: Reference | Downscaler, coarse: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    values = drawn(recipe, carried, piece, coarse)
+    values = drawn(recipe, carried, piece, coarse).values
     return values.reshape(*(1 for _ in piece.other), *values.shape)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xdownscale.models import Downscaler
     from xdownscale.patches import Tiling
 
-__all__ = ["Plan", "explain", "labelled", "predict"]
+__all__ = ["Plan", "explain", "labelled", "plan", "predict"]
 
 
 def predict(
@@ -170,7 +170,7 @@ def explain(
         device=device,
         quiet=True,
     )
-    return _plan(job)
+    return plan(job, _blocks(job))
 
 
 def labelled(job: Job, values: Any, residual: float | None = None) -> xr.DataArray:
@@ -225,7 +225,19 @@ def _bar(progress: bool | None, total: int) -> Any:
     return tqdm(total=total, unit="field", disable=not shown)
 
 
-def _plan(job: Job) -> Plan:
+def plan(job: Job, blocks: Blocks | None) -> Plan:
+    """The plan of a job; nothing is drawn or measured.
+
+    Parameters
+    ----------
+    job : Job
+    blocks : Blocks or None
+        How it is cut.
+
+    Returns
+    -------
+    Plan
+    """
     model, field, options = job.model, job.field, job.options
     patches = lay(model, field.grid, options.tiling)
     past = [i for d in windows(field.instants, model.history) for i in d]
@@ -246,7 +258,7 @@ def _plan(job: Job) -> Plan:
         findings=job.findings.messages,
         device=options.device,
         weights=sum(p.numel() for p in model.denoiser.parameters()),
-        blocks=_blocks(job),
+        blocks=blocks,
     )
 
 

@@ -196,7 +196,8 @@ def measured(plan: Plan, model: Downscaler) -> Plan:
     Plan
         With `seconds`: evaluations alone, which are nearly all of the work.
     """
-    seconds = _evaluation(model, plan.patch, plan.device)
+    largest = min(plan.patch[0], plan.extended[0]), min(plan.patch[1], plan.extended[1])
+    seconds = _evaluation(model, largest, plan.device)
     return replace(plan, seconds=seconds * plan.days * plan.members * plan.evaluations * plan.patches)
 
 
@@ -205,16 +206,15 @@ def _evaluation(model: Downscaler, patch: tuple[int, int], device: str) -> float
     import torch
 
     spec = model.card.architecture["denoiser"]
-    x, condition = (
-        torch.zeros((1, n, *patch), device=device).contiguous(memory_format=torch.channels_last)
-        for n in (1, int(spec["condition"]))
-    )
-    levels = zip(spec["context"], model.denoiser.strides, strict=False)
-    context = [torch.zeros((1, n, patch[0] // s, patch[1] // s), device=device) for n, s in levels] or None
+    denoiser = model.to(device).denoiser
+    levels = zip(spec["channels"], denoiser.strides, strict=True) if spec["context"] else ()
     with torch.inference_mode():
+        x, condition = (torch.zeros((1, n, *patch), device=device) for n in (1, int(spec["condition"])))
+        sizes = [(1, n, patch[0] // s, patch[1] // s) for n, s in levels]
+        context = [torch.zeros(size, device=device) for size in sizes] or None
         for _ in range(2):
             began = time.perf_counter()
-            float(model.to(device).denoiser(x, torch.ones(1, device=device), condition, context).sum())
+            float(denoiser(x, torch.ones(1, device=device), condition, context).sum())
     return time.perf_counter() - began
 
 

@@ -59,8 +59,8 @@ def _downscaling(command: Callable[..., None]) -> Callable[..., None]:
 def predict(target: Path, overwrite: bool, **asked: Any) -> None:
     """Draw fine fields from the coarse field in IN (netCDF files or patterns) and write them to OUT.
 
-    OUT is a netCDF file; or, if its name ends in .zarr, a zarr store, which is written block by block: the same
-    command goes on with one that was interrupted.
+    OUT is a netCDF file; or, if its name ends in .zarr, a zarr store, which is written block by block: the
+    same command goes on with one that was interrupted.
     """
     with plainly():
         if target.suffix == ".zarr":

@@ -1,29 +1,39 @@
-"""The contract of `predict` on eager arrays, row by row: what is accepted, warned of, refused.
+"""The contract of `predict`, row by row, in memory and on dask: what is accepted, warned of, refused.
 
-`ROWS` is the table of docs/conformance.md. A row is accepted when its result is the canonical form's, bit for
-bit unless said; warned of when that holds and a warning says why; refused when an error names what was found
-and what mends it, before any field is drawn.
+`ROWS` is the table of docs/conformance.md. A row is accepted when its result is that of the canonical form in
+memory, bit for bit unless said; warned of when that holds and a warning says why; refused when an error names
+what was found and what mends it, before any field is drawn. On dask nothing may be computed while a result is
+built: only what values alone can tell (`LATE`) is refused where a block is computed.
 """
 
 # ruff: noqa: E501 - the tables keep a case to a line
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import errno
 import pathlib
+import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cftime
+import dask
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 import xdownscale
 from xdownscale.grid import MERRA2
 from xdownscale.inference.domain import DomainError
+from xdownscale.inference.ledger import verify
+from xdownscale.inference.place import Place
+from xdownscale.inference.store import to_zarr
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from xdownscale.models import Downscaler
 
@@ -72,17 +82,23 @@ ROWS = (
     (40, "no units; a variable named AOD without standard name", "warned of"),
     (41, "other units, another quantity", "refused"),
     (42, "logarithms or anomalies that call themselves optical depth", "refused, or as `domain_check` says"),
+    (43, "dask, chunked in any way in time and in space", "accepted"),
+    (44, "netCDF and zarr opened lazily: nothing is read before it is computed", "accepted"),
     (45, "a Dataset with one variable", "accepted"),
     (46, "a Dataset with several, a DataTree", "refused"),
     (47, "no name, an odd name, numpy scalars in the attributes", "accepted"),
     (48, "a packed encoding: not inherited", "accepted"),
     (49, "the input is afterwards what it was", "accepted"),
-    (51, "any value of `keep_attrs`", "accepted"),
+    (50, "in memory, by dask's threads, processes, or dask.distributed: the same bits", "accepted"),
+    (51, "a lazy result pickled; any value of `keep_attrs`", "accepted"),
     (52, "no members, a seed that is no whole number from 0, no evaluations, an unknown sampler", "refused"),
     (53, "one member: the dimension is there", "accepted"),
     (54, "an unknown model; a file that is none, damaged, or a pickle", "refused"),
-    (55, "an output that exists", "refused without `--overwrite`"),
+    (55, "an output that exists", "refused without `--overwrite` or `overwrite=True`"),
+    (56, "a store that was interrupted, asked for with other chunks: finished, the same bits", "accepted"),
+    (57, "a store that was begun with another seed, model or input", "refused"),
     (58, "paths with blanks and accents", "accepted"),
+    (59, "no room left, a killed worker, a killed job", "an error, or gone on with; never a wrong number"),
     (60, "CUDA where there is none", "refused"),
 )  # fmt: skip
 STANDARD = "atmosphere_optical_thickness_due_to_dust_ambient_aerosol_particles"
@@ -109,16 +125,43 @@ def coarse() -> xr.DataArray:
 
 
 @pytest.fixture
-def predict(tiny_model: Downscaler) -> Predict:
-    """`predict` with the small model, two evaluations, outside its region."""
+def reference(tiny_model: Downscaler) -> Predict:
+    """`predict` in memory, with the small model, two evaluations, outside its region."""
 
     def run(da: Any, **options: Any) -> xr.DataArray:
-        from xdownscale import Sampler
-
-        given = {"sampler": Sampler("midpoint", 2), "domain_check": "ignore", "model": tiny_model} | options
-        return xdownscale.predict(da, given.pop("model"), **given)
+        return xdownscale.predict(da, **(usual(tiny_model) | options))
 
     return run
+
+
+@pytest.fixture(params=["in memory", "on dask"])
+def predict(request: pytest.FixtureRequest, tiny_model: Downscaler, reference: Predict) -> Predict:
+    """As `reference`, or on dask: built while dask must not compute, then computed."""
+    if request.param == "in memory":
+        return reference
+
+    def run(da: Any, **options: Any) -> xr.DataArray:
+        return build(da, **(usual(tiny_model) | options)).compute(scheduler="synchronous")
+
+    return run
+
+
+def usual(model: Downscaler) -> dict[str, Any]:
+    return {"model": model, "sampler": xdownscale.Sampler("midpoint", 2), "domain_check": "ignore"}
+
+
+def build(da: Any, **options: Any) -> xr.DataArray:
+    """The lazy result of chunks of one day."""
+    chunked = da.chunk({d: 1 for d in da.dims if d in ("time", "day")}) if hasattr(da, "chunk") else da
+    with never_computing():
+        return xdownscale.predict(chunked, **options)
+
+
+def never_computing() -> Any:
+    def scheduler(*_: Any, **__: Any) -> None:
+        pytest.fail("computed while a lazy result was built")
+
+    return dask.config.set(scheduler=scheduler)
 
 
 def same(found: xr.DataArray, expected: xr.DataArray) -> None:
@@ -181,8 +224,8 @@ ACCEPTED: tuple[tuple[int, str, Callable[..., Any], Callable[..., Any]], ...] = 
 @pytest.mark.parametrize(
     ("change", "back"), [r[2:] for r in ACCEPTED], ids=[f"{r[0]:02d} {r[1]}" for r in ACCEPTED]
 )
-def test_accepted(coarse: xr.DataArray, predict: Predict, change: Any, back: Any) -> None:
-    same(back(predict(change(coarse.copy(deep=True)))), predict(coarse))
+def test_accepted(coarse: xr.DataArray, predict: Predict, reference: Predict, change: Any, back: Any) -> None:
+    same(back(predict(change(coarse.copy(deep=True)))), reference(coarse))
 
 
 WARNED: tuple[tuple[int, str, Callable[..., Any], Callable[..., Any], str], ...] = (
@@ -197,12 +240,14 @@ WARNED: tuple[tuple[int, str, Callable[..., Any], Callable[..., Any], str], ...]
 @pytest.mark.parametrize(
     ("change", "back", "said"), [r[2:] for r in WARNED], ids=[f"{r[0]:02d} {r[1]}" for r in WARNED]
 )
-def test_warned(coarse: xr.DataArray, predict: Predict, change: Any, back: Any, said: str) -> None:
+def test_warned(
+    coarse: xr.DataArray, predict: Predict, reference: Predict, change: Any, back: Any, said: str
+) -> None:
     changed = change(coarse)
     with pytest.warns(UserWarning, match=said):
         found = back(predict(changed))
     if changed.equals(coarse) or "duplicate" in said:
-        same(found, predict(coarse))
+        same(found, reference(coarse))
     assert np.isfinite(found).all()
     assert found.name == "DUEXTTAU"
     assert found.attrs["standard_name"] == STANDARD
@@ -262,7 +307,7 @@ REFUSED: tuple[tuple[int, str, Callable[..., Any], dict[str, Any], str], ...] = 
     (41, "units", lambda d: d.assign_attrs(units="kg m-2"), {}, "units are 'kg m-2': expected '1'"),
     (41, "TOTEXTTAU", lambda d: d.drop_attrs().assign_attrs(units="1").rename("TOTEXTTAU"), {}, "is for DUEXTTAU"),
     (42, "logarithms", np.log, {}, "logarithms"),
-    (42, "scaled", lambda d: d * 0 + 1e-9, {"domain_check": "raise"}, "standard deviations"),
+    (42, "scaled", lambda d: (d * 0 + 1e-9).assign_coords(lon=d.lon + 110), {"domain_check": "raise"}, "standard deviations"),
     (46, "several", lambda d: xr.Dataset({"a": d, "b": d}), {}, "'a', 'b'"),
     (52, "no members", lambda d: d, {"members": 0}, "members"),
     (52, "negative seed", lambda d: d, {"seed": -1}, "seed"),
@@ -273,26 +318,56 @@ REFUSED: tuple[tuple[int, str, Callable[..., Any], dict[str, Any], str], ...] = 
 )  # fmt: skip
 
 
+LATE = {
+    "bounds",
+    "1e15",
+    "-9999",
+    "infinity",
+    "negative",
+    "percent",
+    "logarithms",
+    "scaled",
+}  # told by values
+
+
+@pytest.fixture
+def nothing_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xdownscale.inference import block, field
+
+    for module in (block, field):
+        monkeypatch.setattr(module, "draw", lambda *_, **__: pytest.fail("drawn before it was refused"))
+
+
 @pytest.mark.parametrize(
-    ("change", "options", "said"), [r[2:] for r in REFUSED], ids=[f"{r[0]:02d} {r[1]}" for r in REFUSED]
+    ("name", "change", "options", "said"),
+    [r[1:] for r in REFUSED],
+    ids=[f"{r[0]:02d} {r[1]}" for r in REFUSED],
 )
+@pytest.mark.parametrize("where", ["in memory", "on dask"])
+@pytest.mark.usefixtures("nothing_drawn")
 def test_refused(
     coarse: xr.DataArray,
-    predict: Predict,
+    tiny_model: Downscaler,
+    where: str,
+    name: str,
     change: Any,
     options: dict[str, Any],
     said: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import torch
-
-    from xdownscale.inference import field
-
     if options.get("device") == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a CUDA device")
-    monkeypatch.setattr(field, "draw", lambda *_, **__: pytest.fail("drawn before it was refused"))
-    with pytest.raises((ValueError, TypeError, RuntimeError, LookupError), match=said):
-        predict(change(coarse), **options)
+    refusal = pytest.raises((ValueError, TypeError, RuntimeError, LookupError), match=said)
+    given = usual(tiny_model) | options
+    if where == "in memory":
+        with refusal:
+            xdownscale.predict(change(coarse), **given)
+    elif name not in LATE:
+        with refusal:
+            build(change(coarse), **given)
+    else:
+        lazy = build(change(coarse), **given)
+        with refusal:
+            lazy.compute(scheduler="synchronous")
 
 
 def test_03_across_the_dateline(predict: Predict) -> None:
@@ -306,9 +381,9 @@ def test_03_across_the_dateline(predict: Predict) -> None:
     assert one.lon.min() < -177
 
 
-def test_04_05_a_whole_circle(predict: Predict) -> None:
+def test_04_05_a_whole_circle(predict: Predict, reference: Predict) -> None:
     da = made(y=(228, 3), x=(0, 576), days=1)
-    canonical = predict(da)
+    canonical = reference(da)
     assert canonical.sizes["lon"] == 5760
     rolled = predict(da.roll(lon=200, roll_coords=True))
     same(rolled.roll(lon=-2000), canonical)
@@ -317,17 +392,17 @@ def test_04_05_a_whole_circle(predict: Predict) -> None:
         same(predict(seam), canonical)
 
 
-def test_10_crs_is_kept(coarse: xr.DataArray, predict: Predict) -> None:
+def test_10_crs_is_kept(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     fine = predict(coarse.rio.write_crs(4326))
-    same(fine, predict(coarse))
+    same(fine, reference(coarse))
     assert fine.rio.crs.to_epsg() == 4326
 
 
-def test_14_archived_pole(predict: Predict) -> None:
+def test_14_archived_pole(predict: Predict, reference: Predict) -> None:
     da = made(y=(357, 4), days=1)
     archived = da.assign_coords(lat=np.where(da.lat == 90, 89.875, da.lat))
     with pytest.warns(UserWarning, match="taken for the pole"):
-        same(predict(archived), predict(da))
+        same(predict(archived), reference(da))
 
 
 def test_15_swapped(coarse: xr.DataArray, predict: Predict) -> None:
@@ -337,32 +412,32 @@ def test_15_swapped(coarse: xr.DataArray, predict: Predict) -> None:
 
 
 @pytest.mark.parametrize("patch", [144, 152])
-def test_18_patches(predict: Predict, patch: int) -> None:
+def test_18_patches(predict: Predict, reference: Predict, patch: int) -> None:
     """One patch of just the window, and several that do not divide it, give nearly the field in one piece."""
     da = made(y=(228, 5), x=(200, 5), days=1)
-    whole = predict(da, tiling=xdownscale.Tiling(patch=None))
+    whole = reference(da, tiling=xdownscale.Tiling(patch=None))
     parts = predict(da, tiling=xdownscale.Tiling(patch=patch))
     assert float(abs(parts - whole).max()) < 2e-3 * float(whole.std())
 
 
-def test_19_region_and_months(coarse: xr.DataArray, predict: Predict) -> None:
+def test_19_region_and_months(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     winter = coarse.assign_coords(time=coarse.time + np.timedelta64(180, "D"))
     with pytest.raises(DomainError, match=r"lies on 24 to 25.5 N, -55 .*months \[12\] are not the model's"):
         predict(winter, domain_check="raise")
     with pytest.warns(UserWarning, match="was trained on 10 to 56 N, 34 to 135 E"):
         warned = predict(coarse, domain_check="warn")
-    same(warned, predict(coarse))
+    same(warned, reference(coarse))
     with pytest.raises(ValueError, match="domain_check"):
         predict(coarse, domain_check="off")
 
 
-def test_20_kept_and_broadcast(coarse: xr.DataArray, predict: Predict) -> None:
+def test_20_kept_and_broadcast(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     fine = predict(coarse.assign_coords(station="A"))
     assert fine.station.item() == "A"
     ensemble = xr.concat([coarse, 2 * coarse], "number").assign_coords(number=[0, 1])
     both = predict(ensemble)
     same(both.isel(number=0).transpose(*fine.dims), fine)
-    same(both.isel(number=1).transpose(*fine.dims), predict(2 * coarse))
+    same(both.isel(number=1).transpose(*fine.dims), reference(2 * coarse))
 
 
 def test_25_time_or_none(coarse: xr.DataArray, predict: Predict) -> None:
@@ -376,12 +451,12 @@ def test_25_time_or_none(coarse: xr.DataArray, predict: Predict) -> None:
     assert np.isfinite(none).all()
 
 
-def test_26_gap_in_the_history(coarse: xr.DataArray, predict: Predict) -> None:
+def test_26_gap_in_the_history(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     """What lies further back than the history does not matter, and what is missing in it is masked."""
     days = made(days=5).isel(time=[0, 1, 2, 4])
     with pytest.warns(UserWarning, match="has gaps: the history"):
         fine = predict(days)
-    same(fine.isel(time=3), predict(days[2:]).isel(time=1))
+    same(fine.isel(time=3), reference(days[2:]).isel(time=1))
 
 
 def test_28_calendar_is_not_cast(coarse: xr.DataArray, predict: Predict) -> None:
@@ -399,35 +474,70 @@ def test_31_cell_methods(coarse: xr.DataArray, predict: Predict, said: str, kept
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f2"])
-def test_32_precision(coarse: xr.DataArray, predict: Predict, dtype: str) -> None:
+def test_32_precision(coarse: xr.DataArray, predict: Predict, reference: Predict, dtype: str) -> None:
     rounded = coarse.astype(dtype)
-    same(predict(rounded), predict(rounded.astype("f8")))
+    same(predict(rounded), reference(rounded.astype("f8")))
 
 
-def test_32_whole_numbers_and_read_only(coarse: xr.DataArray, predict: Predict) -> None:
+def test_32_whole_numbers_and_read_only(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     ones = xr.ones_like(coarse)
-    same(predict(ones.astype("i2")), predict(ones))
+    same(predict(ones.astype("i2")), reference(ones))
     values = coarse.values.copy()
     values.flags.writeable = False
-    same(predict(coarse.copy(data=values)), predict(coarse))
+    same(predict(coarse.copy(data=values)), reference(coarse))
 
 
-def test_35_gaps(coarse: xr.DataArray, predict: Predict) -> None:
+def test_35_gaps(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     gap = coarse.copy()
     gap[2, 0, 0] = np.nan
     fine = predict(gap)[0, 2].values
     assert np.isnan(fine[:8, :10]).all(), "cells that the missing one alone covers"
     assert np.isfinite(fine[8:, :]).all()
     assert np.isfinite(fine[:, 10:]).all()
-    same(predict(gap)[:, :2], predict(coarse)[:, :2])
+    same(predict(gap)[:, :2], reference(coarse)[:, :2])
 
 
-def test_36_an_empty_day(coarse: xr.DataArray, predict: Predict) -> None:
+def test_36_an_empty_day(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     empty = coarse.copy()
     empty[2] = np.nan
     fine = predict(empty)
     assert np.isnan(fine[:, 2]).all()
-    same(fine[:, :2], predict(coarse)[:, :2])
+    same(fine[:, :2], reference(coarse)[:, :2])
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [{"time": 2}, {"time": (1, 2)}, {"time": -1, "lat": 3, "lon": 1}, {"time": 1, "lat": 2}],
+    ids=str,
+)
+def test_43_any_chunks(
+    coarse: xr.DataArray, tiny_model: Downscaler, reference: Predict, chunks: dict[str, Any]
+) -> None:
+    with never_computing():
+        lazy = xdownscale.predict(coarse.chunk(chunks), **usual(tiny_model))
+        plan = str(xdownscale.explain(coarse.chunk(chunks), **usual(tiny_model)))
+    same(lazy.compute(scheduler="synchronous"), reference(coarse))
+    assert lazy.chunksizes["lat"] == (lazy.sizes["lat"],)
+    assert ("spatial chunks of the input are merged" in plan) == ("lat" in chunks)
+
+
+@pytest.mark.parametrize("kind", ["nc", "zarr"])
+def test_44_opened_lazily(
+    coarse: xr.DataArray, tiny_model: Downscaler, reference: Predict, tmp_path: pathlib.Path, kind: str
+) -> None:
+    path = tmp_path / f"coarse.{kind}"
+    if kind == "nc":
+        coarse.to_netcdf(path)
+    else:
+        coarse.to_dataset().chunk(time=1).to_zarr(path, consolidated=False)
+    options = {"consolidated": False} if kind == "zarr" else {}
+    opened = xr.open_dataset(path, chunks={"time": 1}, **options)
+    with never_computing():
+        lazy = xdownscale.predict(opened.DUEXTTAU, **usual(tiny_model))
+    same(lazy.compute(scheduler="synchronous"), reference(coarse))
+    with xr.open_dataset(path, **options) as indexed:
+        same(xdownscale.predict(indexed.DUEXTTAU, **usual(tiny_model)), reference(coarse))
+    opened.close()
 
 
 def test_46_datatree(coarse: xr.DataArray, predict: Predict) -> None:
@@ -445,13 +555,37 @@ def test_48_49_encoding_and_input(coarse: xr.DataArray, predict: Predict) -> Non
     assert fine.encoding["dtype"] == "float32"
 
 
+@pytest.mark.parametrize(
+    "scheduler",
+    ["synchronous", "threads", *(pytest.param(s, marks=pytest.mark.slow) for s in ("processes", "cluster"))],
+)
+def test_50_schedulers(
+    coarse: xr.DataArray, tiny_model: Downscaler, reference: Predict, tmp_path: pathlib.Path, scheduler: str
+) -> None:
+    xdownscale.save(tiny_model, tmp_path / "tiny.safetensors")
+    lazy = build(coarse, **(usual(tiny_model) | {"model": tmp_path / "tiny.safetensors", "members": 2}))
+    if scheduler == "cluster":
+        import distributed
+
+        with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None):
+            found = lazy.compute()
+    else:
+        found = lazy.compute(scheduler=scheduler)
+    same(found, reference(coarse, members=2))
+
+
+def test_51_pickle(coarse: xr.DataArray, tiny_model: Downscaler, reference: Predict) -> None:
+    again = pickle.loads(pickle.dumps(build(coarse, **usual(tiny_model))))
+    same(again.compute(scheduler="synchronous"), reference(coarse))
+
+
 @pytest.mark.parametrize("keep", [True, False, "default"])
-def test_51_keep_attrs(coarse: xr.DataArray, predict: Predict, keep: Any) -> None:
-    expected = predict(coarse)
+def test_51_keep_attrs(coarse: xr.DataArray, predict: Predict, reference: Predict, keep: Any) -> None:
+    expected = reference(coarse)
     with xr.set_options(keep_attrs=keep):
         found = predict(coarse)
     same(found, expected)
-    assert set(found.attrs) == set(expected.attrs)
+    assert set(found.attrs) | {"downscale_residual_before_conservation"} == set(expected.attrs)
     assert found.lat.attrs == expected.lat.attrs
 
 
@@ -460,10 +594,10 @@ def test_52_no_evaluations(coarse: xr.DataArray, predict: Predict) -> None:
         predict(coarse, sampler=xdownscale.Sampler("midpoint", 0))
 
 
-def test_53_one_member(coarse: xr.DataArray, predict: Predict) -> None:
+def test_53_one_member(coarse: xr.DataArray, predict: Predict, reference: Predict) -> None:
     fine = predict(coarse, members=1)
     assert fine.dims == ("realization", "time", "lat", "lon")
-    same(fine, predict(coarse, members=2)[:1])
+    same(fine, reference(coarse, members=2)[:1])
 
 
 @pytest.mark.parametrize(
@@ -480,7 +614,7 @@ def test_54_no_checkpoint(
 
 
 def test_55_58_paths(
-    coarse: xr.DataArray, predict: Predict, tiny_model: Downscaler, tmp_path: pathlib.Path
+    coarse: xr.DataArray, predict: Predict, reference: Predict, tiny_model: Downscaler, tmp_path: pathlib.Path
 ) -> None:
     from click.testing import CliRunner
 
@@ -489,7 +623,7 @@ def test_55_58_paths(
     folder = tmp_path / "un été, à Zürich"
     folder.mkdir()
     xdownscale.save(tiny_model, folder / "mon modèle.safetensors")
-    same(predict(coarse, model=folder / "mon modèle.safetensors"), predict(coarse))
+    same(predict(coarse, model=folder / "mon modèle.safetensors"), reference(coarse))
     coarse.to_netcdf(folder / "poussière.nc")
     (folder / "fin.nc").write_bytes(b"mine")
     given = ["predict", str(folder / "poussière.nc"), str(folder / "fin.nc"), "--domain-check", "ignore"]
@@ -497,6 +631,94 @@ def test_55_58_paths(
     assert result.exit_code != 0
     assert "overwrite" in result.output
     assert (folder / "fin.nc").read_bytes() == b"mine"
+
+
+def stored(da: xr.DataArray, path: pathlib.Path, tiny: Downscaler, **options: Any) -> xr.DataArray:
+    """What `to_zarr` made of it."""
+    given = usual(tiny) | options
+    to_zarr(da, path, given.pop("model"), **given)
+    with xr.open_zarr(path, consolidated=False) as store:
+        return store.DUEXTTAU.load()
+
+
+@pytest.fixture(params=["in memory", "on dask"])
+def held(request: pytest.FixtureRequest, coarse: xr.DataArray) -> xr.DataArray:
+    return coarse if request.param == "in memory" else coarse.chunk(time=2)
+
+
+def test_55_a_store_that_is_another_s(
+    held: xr.DataArray, tiny_model: Downscaler, tmp_path: pathlib.Path
+) -> None:
+    held.to_dataset(name="mine").to_zarr(tmp_path / "a.zarr", consolidated=False)
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        stored(held, tmp_path / "a.zarr", tiny_model)
+    with xr.open_zarr(tmp_path / "a.zarr", consolidated=False) as kept:
+        same(kept.mine, held)
+    assert stored(held, tmp_path / "a.zarr", tiny_model, overwrite=True).name == "DUEXTTAU"
+
+
+def test_56_interrupted(
+    held: xr.DataArray,
+    tiny_model: Downscaler,
+    reference: Predict,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with interrupted(monkeypatch, after=2), pytest.raises(KeyboardInterrupt):
+        stored(held, tmp_path / "a.zarr", tiny_model, chunks={"time": 1})
+    assert 0 < verify(tmp_path / "a.zarr").done < 3
+    other = held.chunk(time=-1) if held.chunks else held
+    same(stored(other, tmp_path / "a.zarr", tiny_model, chunks={"time": 3}), reference(held.compute()))
+
+
+@pytest.mark.parametrize("change", ["seed", "model", "input"])
+def test_57_another_job(
+    held: xr.DataArray, tiny_model: Downscaler, tmp_path: pathlib.Path, change: str
+) -> None:
+    before = stored(held, tmp_path / "a.zarr", tiny_model)
+    other = {
+        "seed": (held, {"seed": 1}, "its seed is 0, here 1"),
+        "model": (held, {"model": tiny_model.with_card(replace(tiny_model.card, residual_scale=0.3))}, "its model is"),
+        "input": (held + 1e-3, {}, "other values of the input"),
+    }  # fmt: skip
+    da, options, said = other[change]
+    with pytest.raises(ValueError, match=said):
+        stored(da.assign_attrs(held.attrs), tmp_path / "a.zarr", tiny_model, **options)
+    same(stored(held, tmp_path / "a.zarr", tiny_model), before)
+
+
+def test_59_no_room(
+    held: xr.DataArray,
+    tiny_model: Downscaler,
+    reference: Predict,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    said = pytest.raises(OSError, match=r"could not be written \(No space left.*what is done stays")
+    with interrupted(monkeypatch, after=1, error=full), said:
+        stored(held, tmp_path / "a.zarr", tiny_model, chunks={"time": 1})
+    assert verify(tmp_path / "a.zarr").sound
+    same(stored(held, tmp_path / "a.zarr", tiny_model), reference(held.compute()))
+
+
+@contextlib.contextmanager
+def interrupted(
+    monkeypatch: pytest.MonkeyPatch, after: int, error: BaseException | None = None
+) -> Iterator[None]:
+    """Whatever is written behind the first records fails."""
+    write, done = Place.write, []
+
+    def failing(place: Place, key: str, content: bytes) -> None:
+        if "/blocks/" in key:
+            done.append(key)
+            if len(done) > after:
+                raise error or KeyboardInterrupt
+        write(place, key, content)
+
+    with monkeypatch.context() as patch, dask.config.set(scheduler="synchronous"):
+        patch.setattr(Place, "write", failing)
+        yield
 
 
 def test_the_page_is_this_table() -> None:

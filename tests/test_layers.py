@@ -47,7 +47,11 @@ TABLE = {
     "cli": Room(7, frozenset({"click"})),
     "__init__": Room(8),
 }
-ALONE = {"models.card": frozenset(), "models.schema": frozenset()}  # the card is read without torch
+ALONE = {
+    "models.card": frozenset(),  # the card is read without torch
+    "models.schema": frozenset(),
+    "inference.chunked": FIELDS | {"dask"},  # imported for lazy arrays only
+}
 FORBIDDEN = {"utils", "common", "helpers", "base"}
 
 

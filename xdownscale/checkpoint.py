@@ -30,7 +30,7 @@ from xdownscale.models.downscaler import Downscaler
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CheckpointError", "load", "read_card", "save"]
+__all__ = ["CheckpointError", "fingerprint", "load", "read_card", "save"]
 
 _KEY = "xdownscale"
 _HEADER_LIMIT = 1_000_000
@@ -143,6 +143,21 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
     return card
+
+
+def fingerprint(model: Downscaler) -> str:
+    """A sha256 of a model's card and weights, whether it was read from a file or not.
+
+    Parameters
+    ----------
+    model : Downscaler
+
+    Returns
+    -------
+    str
+        Hex; that of the model in memory, which a float16 file holds in other bytes.
+    """
+    return _digest(model.card.to_json(), {name: w.detach().cpu() for name, w in model.state().items()})
 
 
 def _stored(name: str, weight: torch.Tensor, dtype: str) -> torch.Tensor:

@@ -4,6 +4,9 @@ A model is a `Downscaler`, the path of a checkpoint, or a name. Names are lower-
 ``_ . -``; they are those of the bundled checkpoints and of the entry points that installed packages declare
 in the group ``xdownscale.models``. An entry point is the path of a checkpoint, or a function that returns it;
 one that cannot be loaded is skipped with a warning. What is not a known name and looks like a path is a path.
+
+To another thread, process or machine a model travels as a `Reference`: its name or path, and its sha256. It
+is loaded there once per process.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from xdownscale.checkpoint import CheckpointError, load, read_card
@@ -24,10 +29,12 @@ from xdownscale.models.schema import NAME
 if TYPE_CHECKING:
     from xdownscale.models.card import Card
 
-__all__ = ["SyntheticModelWarning", "list_models", "resolve"]
+__all__ = ["Reference", "SyntheticModelWarning", "list_models", "refer", "resolve"]
 
 _GROUP = "xdownscale.models"
 _SUFFIX = ".safetensors"
+_LOADED: dict[str, Downscaler] = {}
+_LOADING = Lock()
 
 
 class SyntheticModelWarning(UserWarning):
@@ -73,6 +80,75 @@ def resolve(model: Downscaler | str | os.PathLike[str]) -> Downscaler:
     if found.card.synthetic:
         _warn_synthetic()
     return found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model by name or path, and the sha256 that it must have: what travels instead of weights.
+
+    Attributes
+    ----------
+    source : str
+        A name, or an absolute path that every process can read.
+    sha256 : str
+        Of the file, hex.
+
+    Examples
+    --------
+    >>> str(Reference("jja_asia", 8 * "0a1b2c3d"))
+    'jja_asia@0a1b2c3d0a1b'
+    """
+
+    source: str
+    sha256: str
+
+    def load(self) -> Downscaler:
+        """The model, read and verified once per process, whatever number of threads ask for it.
+
+        Raises
+        ------
+        ValueError
+            The file there is not the one that was referred to.
+        FileNotFoundError
+            This process cannot see the file.
+        """
+        with _LOADING:
+            if self.sha256 not in _LOADED:
+                _LOADED[self.sha256] = self._verified()
+            return _LOADED[self.sha256]
+
+    def _verified(self) -> Downscaler:
+        found = load(_locate(self.source))
+        if found.sha256 != self.sha256:
+            raise ValueError(
+                f"model {self.source} has sha256 {found.sha256} here, and {self.sha256} where the job was "
+                "made: give every worker the same file"
+            )
+        return found
+
+    def __str__(self) -> str:
+        return f"{self.source}@{self.sha256[:12]}"
+
+
+def refer(model: Downscaler | str | os.PathLike[str], resolved: Downscaler) -> Reference | Downscaler:
+    """What stands for a model in a job that runs elsewhere.
+
+    Parameters
+    ----------
+    model : Downscaler, str or path-like
+        As the user gave it.
+    resolved : Downscaler
+        What `resolve` made of it.
+
+    Returns
+    -------
+    Reference, or Downscaler
+        The model itself where it is in memory only.
+    """
+    if isinstance(model, Downscaler) or resolved.sha256 is None:
+        return resolved
+    named = isinstance(model, str) and NAME.fullmatch(model) is not None and _named(model) is not None
+    return Reference(str(model) if named else str(Path(model).absolute()), resolved.sha256)
 
 
 def list_models() -> dict[str, Card]:

@@ -2,7 +2,20 @@
 
 from xdownscale.cf.coarsening import coarsen
 from xdownscale.cf.discover import Axes, discover
-from xdownscale.cf.template import build, to_dataset
+from xdownscale.cf.orientation import Orientation
+from xdownscale.cf.template import build, label, orientation, to_dataset
 from xdownscale.cf.understand import Field, check_bounds, understand
 
-__all__ = ["Axes", "Field", "build", "check_bounds", "coarsen", "discover", "to_dataset", "understand"]
+__all__ = [
+    "Axes",
+    "Field",
+    "Orientation",
+    "build",
+    "check_bounds",
+    "coarsen",
+    "discover",
+    "label",
+    "orientation",
+    "to_dataset",
+    "understand",
+]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xdownscale.cf.orientation import Orientation
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from xdownscale.cf.understand import Field
     from xdownscale.grid import Axis, Grid
 
-__all__ = ["CONVENTIONS", "build", "to_dataset"]
+__all__ = ["CONVENTIONS", "build", "label", "orientation", "to_dataset"]
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 _COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
@@ -55,12 +57,42 @@ def build(
     attrs: Mapping[str, Any],
     wavelength_nm: float | None = None,
 ) -> xr.DataArray:
-    """A labelled fine field.
+    """A labelled fine field from values as the engine has them.
 
     Parameters
     ----------
     values : ndarray, shape (*others, member, time, NY, NX), float32
         Canonical: latitude and longitude ascending, cyclic fields from index 0.
+    field, fine, name, members, attrs, wavelength_nm
+        As `label`.
+
+    Returns
+    -------
+    DataArray, dims (*others, realization, time, lat, lon)
+        Without `time` where the input has no such dimension.
+    """
+    data = orientation(field, fine).users(values)
+    if field.axes.time is None:
+        data = data[..., 0, :, :]
+    return label(data, field, fine, name=name, members=members, attrs=attrs, wavelength_nm=wavelength_nm)
+
+
+def label(
+    data: Any,
+    field: Field,
+    fine: Grid,
+    *,
+    name: str,
+    members: tuple[int, ...],
+    attrs: Mapping[str, Any],
+    wavelength_nm: float | None = None,
+) -> xr.DataArray:
+    """Labels for an array in the user's order; the array, lazy or not, is not looked at.
+
+    Parameters
+    ----------
+    data : array, shape (*others, member, time, NY, NX), float32
+        In the order of `orientation(field, fine).users`; without `time` where the input has none.
     field : Field
         The input, understood.
     fine : Grid
@@ -74,30 +106,37 @@ def build(
     Returns
     -------
     DataArray, dims (*others, realization, time, lat, lon)
-        Without `time` where the input has no such dimension.
     """
     lat, lon = str(field.axes.lat), str(field.axes.lon)
-    columns, x_values = _longitudes(field, fine.x)
-    data = values[..., columns] if columns is not None else values
-    y_values = fine.y.values
-    if field.descending[0]:
-        data, y_values = data[..., ::-1, :], y_values[::-1]
-    if field.descending[1]:
-        data, x_values = data[..., ::-1], x_values[::-1]
-    others = [str(d) for d in field.axes.others if field.source.sizes[d] > 1]
-    dims = [*others, "realization", lat, lon]
+    down, west = field.descending
+    y_values, x_values = fine.y.values, _longitudes(field, fine.x)
+    spatial = {
+        lat: (lat, y_values[::-1] if down else y_values, _axis_attrs(fine.y, "Y")),
+        lon: (lon, x_values[::-1] if west else x_values, _axis_attrs(fine.x, "X")),
+    }
+    dims = [*(str(d) for d in field.others), "realization", lat, lon]
     if field.axes.time is not None:
         dims.insert(-2, str(field.axes.time))
-    else:
-        data = data[..., 0, :, :]
-    out = xr.DataArray(np.ascontiguousarray(data), dims=dims, name=name, attrs=dict(attrs))
-    spatial = {
-        lat: (lat, y_values, _axis_attrs(fine.y, "Y")),
-        lon: (lon, x_values, _axis_attrs(fine.x, "X")),
-    }
+    out = xr.DataArray(data, dims=dims, name=name, attrs=dict(attrs))
     kept = {k: v for k, v in field.source.coords.items() if _kept(k, v, field)}
     out = _with_coordinates(out, kept, spatial, members, wavelength_nm)
     return _encoded(_with_crs(out, fine, lat, lon))
+
+
+def orientation(field: Field, fine: Grid) -> Orientation:
+    """How the user's rows and columns run, on the coarse grid and on a fine one.
+
+    Parameters
+    ----------
+    field : Field
+    fine : Grid
+        Window of the fine grid.
+
+    Returns
+    -------
+    Orientation
+    """
+    return Orientation(field.descending, field.roll, _first(field, fine.x) if fine.x.cyclic else 0)
 
 
 def to_dataset(da: xr.DataArray) -> xr.Dataset:
@@ -145,22 +184,30 @@ def _cell_bounds(coordinate: xr.DataArray) -> NDArray[np.float64]:
     return np.asarray(bounds)
 
 
-def _longitudes(field: Field, x: Axis) -> tuple[NDArray[np.int64] | None, NDArray[np.float64]]:
-    """Column order (None: as they are) and values in the user's convention."""
+def _first(field: Field, x: Axis) -> int:
+    """Absolute index of the fine column that lies on the user's first one."""
+    return int(round((_eastwards(field)[0] - x.origin) / x.step) % (x.period or x.size))
+
+
+def _eastwards(field: Field) -> NDArray[np.float64]:
+    """The user's longitudes, ascending in absolute index."""
+    users = np.asarray(field.source[field.axes.lon].values, dtype=np.float64)
+    return users[::-1] if field.descending[1] else users
+
+
+def _longitudes(field: Field, x: Axis) -> NDArray[np.float64]:
+    """Of the fine columns, in the user's convention."""
     values = x.values
     if x.period is None:
-        return None, values
-    turn = x.period * x.step
-    users = np.asarray(field.source[field.axes.lon].values, dtype=np.float64)
-    users = users[::-1] if field.descending[1] else users
+        return values
+    turn, users = x.period * x.step, _eastwards(field)
     if x.cyclic:
-        first = round((users[0] - x.origin) / x.step) % x.period
-        columns = (first + np.arange(x.size)) % x.period
+        first = _first(field, x)
         shift = users[0] - x.origin - first * x.step
         straight = x.origin + x.step * (first + np.arange(x.size)) + turn * round(shift / turn)
-        return columns, _folded(straight, users, turn)
+        return _folded(straight, users, turn)
     middle = values[0] + 0.5 * field.grid.x.step
-    return None, _folded(values + turn * round((users[0] - middle) / turn), users, turn)
+    return _folded(values + turn * round((users[0] - middle) / turn), users, turn)
 
 
 def _folded(straight: NDArray[np.float64], users: NDArray[np.float64], turn: float) -> NDArray[np.float64]:

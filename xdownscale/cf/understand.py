@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xdownscale.cf.discover import Axes, discover
+from xdownscale.cf.orientation import Orientation
 from xdownscale.grid import Axis, Grid
 from xdownscale.noise import instant
 
@@ -59,21 +60,28 @@ class Field:
         """Number of times."""
         return len(self.instants)
 
-    def values(self, other: Mapping[Hashable, int] | None = None) -> NDArray[np.float64]:
-        """The canonical array, shape (time, ny, nx), float64; reads a lazy source.
+    @property
+    def others(self) -> dict[Hashable, int]:
+        """Dimensions beside time and space that have a size above one, and their sizes."""
+        return {d: self.source.sizes[d] for d in self.axes.others if self.source.sizes[d] > 1}
 
-        Parameters
-        ----------
-        other : mapping, optional
-            Position along each of the other dimensions.
-        """
-        part = self.source.isel({d: (other or {}).get(d, 0) for d in self.axes.others})
+    @property
+    def lazy(self) -> bool:
+        """Whether the values are chunked: on dask, not read yet."""
+        return self.source.chunks is not None
+
+    def arranged(self) -> xr.DataArray:
+        """The source with dimensions (*others, time, lat, lon) as far as it has them, otherwise as it is."""
+        single = {d: 0 for d in self.axes.others if d not in self.others}
         names = [n for n in (self.axes.time, self.axes.lat, self.axes.lon) if n is not None]
-        array = np.asarray(part.transpose(*names).values, dtype=np.float64)
+        return self.source.isel(single).transpose(*self.others, *names)
+
+    def values(self) -> NDArray[np.float64]:
+        """The canonical array, shape (*others, time, ny, nx), float64; reads a lazy source."""
+        array = np.asarray(self.arranged().values)
         if self.axes.time is None:
-            array = array[None]
-        array = array[:, :: -1 if self.descending[0] else 1, :: -1 if self.descending[1] else 1]
-        return np.ascontiguousarray(np.roll(array, self.roll, axis=-1))
+            array = array[..., None, :, :]
+        return Orientation(self.descending, self.roll, 0).canonical(array)
 
 
 def understand(da: xr.DataArray, grid: Grid, *, dims: Mapping[str, Hashable] | None = None) -> Field:
@@ -126,7 +134,7 @@ def understand(da: xr.DataArray, grid: Grid, *, dims: Mapping[str, Hashable] | N
     return Field(da, axes, Grid(y, x, grid.crs), (down[0], down[1] or backwards), roll, _instants(da, axes))
 
 
-def check_bounds(dataset: xr.Dataset) -> None:
+def check_bounds(dataset: xr.Dataset) -> xr.Dataset | None:
     """Refuse cells whose bounds do not lie about their coordinate; a DataArray cannot carry bounds.
 
     Parameters
@@ -134,24 +142,38 @@ def check_bounds(dataset: xr.Dataset) -> None:
     dataset : Dataset
         Its coordinates name their bounds in their attributes, as CF has it. Bounds of time are not looked at.
 
+    Returns
+    -------
+    Dataset or None
+        Those whose bounds are on dask, for a check once they are computed.
+
     Raises
     ------
     ValueError
         If the middles of a coordinate's bounds are more than a hundredth of a cell away from it.
     """
-    for name, coordinate in dataset.coords.items():
+    unread = []
+    for coordinate in dataset.coords.values():
         bounds = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
         known = bounds in dataset.variables and coordinate.ndim == 1 and coordinate.dtype.kind == "f"
         if not known or dataset[bounds].shape != (coordinate.size, 2) or coordinate.size < 2:
             continue
-        values = np.asarray(coordinate.values, dtype=np.float64)
-        apart = np.abs(np.asarray(dataset[bounds].values, dtype=np.float64).mean(axis=1) - values)
-        inner = apart[1:-1] if apart.size > 2 else apart  # a polar cell's middle is not its centre
-        if inner.max() > 0.01 * np.median(np.abs(np.diff(values))):
-            raise ValueError(
-                f"bounds {bounds!r} contradict {name!r}: their middles are up to {inner.max():g} away; "
-                f"correct or drop them, dataset = dataset.drop_vars({bounds!r})"
-            )
+        if dataset[bounds].chunks is not None:
+            unread.append(bounds)
+        else:
+            _check_middles(coordinate, dataset[bounds])
+    return dataset.reset_coords()[unread] if unread else None
+
+
+def _check_middles(coordinate: xr.DataArray, bounds: xr.DataArray) -> None:
+    values = np.asarray(coordinate.values, dtype=np.float64)
+    apart = np.abs(np.asarray(bounds.values, dtype=np.float64).mean(axis=1) - values)
+    inner = apart[1:-1] if apart.size > 2 else apart  # a polar cell's middle is not its centre
+    if inner.max() > 0.01 * np.median(np.abs(np.diff(values))):
+        raise ValueError(
+            f"bounds {bounds.name!r} contradict {coordinate.name!r}: their middles are up to {inner.max():g} "
+            f"away; correct or drop them, dataset = dataset.drop_vars({bounds.name!r})"
+        )
 
 
 def _check_values(da: xr.DataArray) -> None:

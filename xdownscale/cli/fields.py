@@ -1,4 +1,4 @@
-"""``predict``, ``explain`` and ``models``."""
+"""``predict``, ``explain``, ``verify`` and ``models``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xdownscale.cli.terminal import check_output, on_terminal, plainly, write_netcdf
+from xdownscale.cli.terminal import check_folder, check_output, on_terminal, plainly, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.models.downscaler import Downscaler
 
-__all__ = ["explain", "models", "predict"]
+__all__ = ["explain", "models", "predict", "verify"]
 
 _SAMPLERS = ["midpoint", "ddpm", "ddim", "dpmpp", "euler"]
 _SETTINGS = [
@@ -57,14 +57,16 @@ def _downscaling(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @_downscaling
 def predict(target: Path, overwrite: bool, **asked: Any) -> None:
-    """Draw fine fields from the coarse field in IN (netCDF files or patterns) and write them to OUT."""
-    from xdownscale.cf import to_dataset
-    from xdownscale.inference.field import predict as run
+    """Draw fine fields from the coarse field in IN (netCDF files or patterns) and write them to OUT.
 
+    OUT is a netCDF file; or, if its name ends in .zarr, a zarr store, which is written block by block: the
+    same command goes on with one that was interrupted.
+    """
     with plainly():
-        check_output(target, overwrite=overwrite)
-        coarse, model, settings = _understood(asked)
-        write_netcdf(to_dataset(run(coarse, model, **settings)), target)
+        if target.suffix == ".zarr":
+            _write_store(target, overwrite, asked)
+        else:
+            _write_file(target, overwrite, asked)
         click.echo(f"wrote {target}")
 
 
@@ -81,6 +83,19 @@ def explain(**asked: Any) -> None:
 
 
 @click.command()
+@click.argument("store")
+def verify(store: str) -> None:
+    """Check each byte of a zarr STORE that predict wrote, a folder or a URL."""
+    from xdownscale.inference.ledger import verify as run
+
+    with plainly():
+        report = run(store)
+        click.echo(str(report))
+        if not report.complete:
+            raise ValueError(f"{store} is {'not complete' if report.sound else 'damaged'}: run predict again")
+
+
+@click.command()
 @click.argument("name", required=False)
 def models(name: str | None) -> None:
     """List the models that can be had by name, or show the card of one (a name or a path)."""
@@ -92,6 +107,23 @@ def models(name: str | None) -> None:
             return
         for found, card in list_models().items():
             click.echo(f"{found:<20} {card.long_name or card.variable}; trained on {card.training['data']}")
+
+
+def _write_file(target: Path, overwrite: bool, asked: dict[str, Any]) -> None:
+    from xdownscale.cf import to_dataset
+    from xdownscale.inference.field import predict as run
+
+    check_output(target, overwrite=overwrite)
+    coarse, model, settings = _understood(asked)
+    write_netcdf(to_dataset(run(coarse, model, **settings)), target)
+
+
+def _write_store(target: Path, overwrite: bool, asked: dict[str, Any]) -> None:
+    from xdownscale.inference.store import to_zarr
+
+    check_folder(target)
+    coarse, model, settings = _understood(asked)
+    to_zarr(coarse, target, model, **settings, overwrite=overwrite, report=click.echo)
 
 
 def _understood(asked: dict[str, Any]) -> tuple[xr.DataArray, Downscaler, dict[str, Any]]:

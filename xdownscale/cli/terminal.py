@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     import xarray as xr
 
-__all__ = ["Refused", "beside", "check_output", "on_terminal", "plainly", "steps_done", "write_netcdf"]
+__all__ = [
+    "Refused",
+    "beside",
+    "check_folder",
+    "check_output",
+    "on_terminal",
+    "plainly",
+    "steps_done",
+    "write_netcdf",
+]
 
 
 class Refused(click.ClickException):
@@ -69,6 +78,16 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     if path.is_dir() or (path.exists() and not overwrite):
         hint = "a folder stands there" if path.is_dir() else "give --overwrite to replace it"
         raise FileExistsError(f"output {path} exists: {hint}")
+    check_folder(path)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse an output whose folder does not exist.
+
+    Raises
+    ------
+    FileNotFoundError
+    """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"output {path}: the folder {path.parent} does not exist; make it first")
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xdownscale.cf import Field
     from xdownscale.models import Card, Downscaler
 
-__all__ = ["DomainError", "Findings", "check_labels", "check_values", "judge"]
+__all__ = ["DomainError", "Findings", "check_labels", "check_values", "judge", "judge_day"]
 
 DomainCheck = Literal["raise", "warn", "ignore"]
 FARTHEST = 2.5
@@ -141,13 +141,14 @@ def check_values(values: NDArray[np.float64], card: Card) -> NDArray[np.float64]
     return values
 
 
-def judge(field: Field, values: NDArray[np.float64], model: Downscaler, mode: DomainCheck) -> Findings:
+def judge(field: Field, values: NDArray[np.float64] | None, model: Downscaler, mode: DomainCheck) -> Findings:
     """Compare region, months and values with the model's; raise, warn or let pass.
 
     Parameters
     ----------
     field : Field
-    values : ndarray, shape (time, ny, nx)
+    values : ndarray, shape (..., time, ny, nx), or None
+        None where they are not read yet: they are judged by `judge_day`.
     model : Downscaler
     mode : {"raise", "warn", "ignore"}
 
@@ -162,18 +163,48 @@ def judge(field: Field, values: NDArray[np.float64], model: Downscaler, mode: Do
     """
     card = model.card
     messages = [m for m in (_region(field, card), _months(field, card)) if m]
-    distance = _distance(values, model)
+    distance = None if values is None else _distance(values, model)
     if distance is not None and distance > FARTHEST:
-        messages.append(
-            f"values differ from the model's source by {distance:.2f} standard deviations "
-            "(Wasserstein, transformed): "
-            f"expected at most {FARTHEST}"
-        )
+        messages.append(f"values {_far(distance)}")
+    _settle(messages, mode)
+    return Findings(tuple(messages), distance)
+
+
+def judge_day(values: NDArray[np.float64], instant: int | None, model: Downscaler, mode: DomainCheck) -> None:
+    """Compare the values of one day with the model's: what a block of a lazy input can tell.
+
+    A day alone, so that the answer is the same however the days are chunked.
+
+    Parameters
+    ----------
+    values : ndarray, shape (ny, nx)
+    instant : int or None [microseconds since 1970]
+    model : Downscaler
+    mode : {"raise", "warn", "ignore"}
+
+    Raises
+    ------
+    DomainError
+        If the day is too far from the source and `mode` is "raise".
+    """
+    distance = None if mode == "ignore" else _distance(values, model)
+    if distance is not None and distance > FARTHEST:
+        day = "" if instant is None else f" of {np.datetime64(instant, 'us').astype('datetime64[s]')}"
+        _settle([f"values{day} {_far(distance)}"], mode)
+
+
+def _far(distance: float) -> str:
+    return (
+        f"differ from the model's source by {distance:.2f} standard deviations (Wasserstein, transformed): "
+        f"expected at most {FARTHEST}"
+    )
+
+
+def _settle(messages: list[str], mode: DomainCheck) -> None:
     if messages and mode == "raise":
         raise DomainError("; ".join(messages) + "; use domain_check='warn' if that is meant")
     if messages and mode == "warn":
-        warnings.warn("; ".join(messages), UserWarning, stacklevel=4)
-    return Findings(tuple(messages), distance)
+        warnings.warn("; ".join(messages), UserWarning, stacklevel=5)
 
 
 def _check_quantity(da: xr.DataArray, card: Card) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -46,6 +47,7 @@ __all__ = ["Draw", "Options", "draw", "history", "lay"]
 
 _PATCH_STREAM = 1 << 20
 _STATE_STREAM = 1 << 60
+_PLACING = Lock()
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def draw(
     last = Last(domain.residual, options.coherence, state, model.card.step)
     values = np.full((len(options.members), len(wanted), *fine), np.nan, dtype=np.float32)
     residual = np.full(values.shape[:2], np.nan)
-    model.to(options.device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _place(model, options.device)
     with torch.inference_mode():
         for i, today in in_order(wanted, instants, options.coherence):
             if not np.isfinite(coarse[today]).any():
@@ -147,6 +149,16 @@ def draw(
                 if advance is not None:
                     advance(1)
     return Draw(values, residual)
+
+
+def _place(model: Downscaler, device: str) -> None:
+    """Move the networks where they are not yet: a thread may be drawing with them already."""
+    with _PLACING:
+        weights = [w for w in model.denoiser.parameters() if w.ndim == 4]
+        wanted = torch.empty(0, device=device).device
+        there = next(model.denoiser.parameters()).device == wanted
+        if not (there and all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)):
+            model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def lay(model: Downscaler, grid: Grid, tiling: Tiling) -> Layout:

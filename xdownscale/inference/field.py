@@ -1,41 +1,39 @@
 """From a labelled coarse field to a labelled fine one: `predict`, and `explain`, which says what it would do.
 
-Everything is checked before anything is computed. The coarse input is read into memory, days times a few
-hundred kB; the result is in memory too, and `explain` says how large it is.
+Everything is checked before anything is computed. What is in memory gives a result in memory. What is on dask
+gives a result on dask: nothing is read until it is computed, and then block by block (`inference.chunked`).
+Both have the same bits, labels and attributes, but for two: `downscale_input` cannot hold a digest of values
+that were not read, and `downscale_residual_before_conservation` is known in memory only.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
+import math
 import sys
-import time
-from dataclasses import dataclass
-from importlib.metadata import version
-from itertools import product as _product
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
-from xdownscale.cf import Field, build, check_bounds, understand
-from xdownscale.diffusion.sample import Sampler
-from xdownscale.grid import Grid, refined
-from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
-from xdownscale.inference.engine import Options, draw, history, lay
-from xdownscale.inference.plan import Plan
-from xdownscale.patches import Tiling
-from xdownscale.registry import resolve
+from xdownscale.cf import label, orientation
+from xdownscale.inference.block import windows
+from xdownscale.inference.engine import draw, lay
+from xdownscale.inference.job import Job, prepare
+from xdownscale.inference.plan import Blocks, Plan
+from xdownscale.inference.provenance import attributes
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     import xarray as xr
     from numpy.typing import NDArray
 
+    from xdownscale.diffusion.sample import Sampler
+    from xdownscale.inference.domain import DomainCheck
     from xdownscale.models import Downscaler
+    from xdownscale.patches import Tiling
 
-__all__ = ["Plan", "explain", "predict"]
+__all__ = ["Plan", "explain", "labelled", "plan", "predict"]
 
 
 def predict(
@@ -58,9 +56,9 @@ def predict(
     Parameters
     ----------
     da : DataArray [the model's units]
-        Daily fields on the model's coarse grid: any order of dimensions, either latitude order, any longitude
-        convention, any crop. Earlier days in it are the history of later ones. A Dataset with one variable is
-        taken for that variable.
+        Daily fields on the model's coarse grid, in memory or on dask with any chunks: any order of
+        dimensions, either latitude order, any longitude convention, any crop. Earlier days in it are the
+        history of later ones. A Dataset with one variable is taken for that variable.
     model : Downscaler, str or path-like
         A model, a name of `list_models`, or the path of a checkpoint.
     members : int, >= 1
@@ -76,18 +74,21 @@ def predict(
     conserve : bool
         Make the conservative coarse mean of each member equal to the input (1e-6 relative).
     domain_check : {"raise", "warn", "ignore"}
-        What to do with an input outside the model's region, months or values.
+        What to do with an input outside the model's region, months or values. Values on dask are judged where
+        they are computed, each day by itself.
     dims : mapping, optional
         Names of dimensions where discovery cannot tell: ``{"lat": "row", "lon": "column", "time": "day"}``.
     device : str
-        "auto", "cpu", "cuda" or another torch device.
+        "auto", "cpu", "cuda" or another torch device. "auto" is settled here, for all blocks of a lazy
+        result; give "cuda" where the workers of a cluster have a GPU and this process has none.
     progress : bool, optional
-        Show a bar; by default on a terminal only.
+        Show a bar; by default on a terminal only. For a result on dask, dask shows its own.
 
     Returns
     -------
     DataArray, dims (realization, time, lat, lon), float32 [the model's units]
-        On the exact fine grid, NaN where the input has gaps; CF metadata and provenance in its attributes.
+        On the exact fine grid, NaN where the input has gaps; CF metadata and provenance in its attributes. On
+        dask if the input is: chunks are whole in space, one member and a chunk of the input's days each.
 
     Raises
     ------
@@ -101,27 +102,25 @@ def predict(
     Xiang et al., Spatiotemporal Satellite Image Downscaling with Transfer Encoders and Autoregressive
     Generative Models, arXiv 2512.05139.
     """
-    job = _prepare(da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device)
-    field, options, values = job.field, job.options, job.values
-    fine = refined(field.grid, job.model.fine)
-    shape = job.others
-    out = np.empty((*shape, len(options.members), field.days, *fine.shape), dtype=np.float32)
-    before = np.empty((*shape, len(options.members), field.days))
-    with _bar(progress, len(options.members) * field.days * max(1, int(np.prod(shape)))) as bar:
-        for place in np.ndindex(*shape):
-            result = draw(job.model, values[place], field.grid, field.instants, options, advance=bar.update)
-            out[place], before[place] = result.values, result.residual
-    attrs = _attributes(job, float(np.nanmax(before, initial=0.0)) if np.isfinite(before).any() else None)
-    card = job.model.card
-    return build(
-        out,
-        field,
-        fine,
-        name=card.variable,
-        members=options.members,
-        attrs=attrs,
-        wavelength_nm=card.wavelength_nm,
+    job = prepare(
+        da,
+        model,
+        members=members,
+        seed=seed,
+        product=product,
+        sampler=sampler,
+        tiling=tiling,
+        conserve=conserve,
+        domain_check=domain_check,
+        dims=dims,
+        device=device,
     )
+    if job.values is None:
+        from xdownscale.inference.chunked import lazily
+
+        return labelled(job, lazily(job))
+    values, residual = _in_memory(job, job.values, progress)
+    return labelled(job, values, residual)
 
 
 def explain(
@@ -157,138 +156,66 @@ def explain(
     ValueError, TypeError
         As `predict`.
     """
-    quiet: DomainCheck = "ignore"
-    job = _prepare(da, model, members, seed, product, sampler, tiling, conserve, quiet, dims, device)
-    if domain_check not in ("raise", "warn", "ignore"):
-        raise ValueError(f"domain_check is {domain_check!r}: expected 'raise', 'warn' or 'ignore'")
-    return _plan(job)
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """An input and options that passed every check."""
-
-    model: Downscaler
-    field: Field
-    values: NDArray[np.float64]
-    options: Options
-    findings: Findings
-    others: tuple[int, ...]
-
-
-def _prepare(
-    da: xr.DataArray | xr.Dataset,
-    model: Downscaler | str | os.PathLike[str],
-    members: int,
-    seed: int,
-    product: Any,
-    sampler: Sampler | str | None,
-    tiling: Tiling | None,
-    conserve: bool,
-    domain_check: DomainCheck,
-    dims: Mapping[str, str] | None,
-    device: str,
-) -> _Job:
-    if domain_check not in ("raise", "warn", "ignore"):
-        raise ValueError(f"domain_check is {domain_check!r}: expected 'raise', 'warn' or 'ignore'")
-    numbers = range(_whole("members", members, 1)) if product != "mean" else range(1)
-    _whole("seed", seed, 0)
-    array = _one_variable(da)
-    resolved = resolve(model)
-    options = Options(
-        tuple(numbers),
-        int(seed),
-        _one_of("product", product, ("draw", "mean")),
-        _sampler(sampler, resolved),
-        _tiling(tiling),
-        _flag("conserve", conserve),
-        _device(device),
+    job = prepare(
+        da,
+        model,
+        members=members,
+        seed=seed,
+        product=product,
+        sampler=sampler,
+        tiling=tiling,
+        conserve=conserve,
+        domain_check=domain_check,
+        dims=dims,
+        device=device,
+        quiet=True,
     )
-    field = understand(array, resolved.coarse, dims=dims)
-    check_labels(field, resolved.card)
-    lay(resolved, field.grid, options.tiling)
-    others = tuple(field.source.sizes[d] for d in field.axes.others if field.source.sizes[d] > 1)
-    values = check_values(_all_values(field, others), resolved.card)
-    findings = judge(field, values, resolved, domain_check)
-    return _Job(resolved, field, values, options, findings, others)
+    return plan(job, _blocks(job))
 
 
-def _all_values(field: Field, others: tuple[int, ...]) -> NDArray[np.float64]:
-    """Canonical values, shape (*others, time, ny, nx)."""
-    names = [d for d in field.axes.others if field.source.sizes[d] > 1]
-    places = list(_product(*(range(n) for n in others)))
-    parts = [field.values(dict(zip(names, place, strict=True))) for place in places]
-    return np.stack(parts).reshape(*others, *parts[0].shape)
+def labelled(job: Job, values: Any, residual: float | None = None) -> xr.DataArray:
+    """A job's result with its labels and provenance: the one template of all results.
+
+    Parameters
+    ----------
+    job : Job
+    values : array, shape `job.shape`, without time where the input has none
+        In the user's order, lazy or not.
+    residual : float, optional
+        Largest relative error of the coarse mean before conservation, where it is known.
+
+    Returns
+    -------
+    DataArray
+    """
+    card = job.model.card
+    return label(
+        values,
+        job.field,
+        job.fine,
+        name=card.variable,
+        members=job.options.members,
+        attrs=attributes(job, residual),
+        wavelength_nm=card.wavelength_nm,
+    )
 
 
-def _one_variable(da: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    import xarray as xr
-
-    if isinstance(da, xr.DataArray):
-        return da
-    if isinstance(da, xr.Dataset):
-        names = [
-            n for n, v in da.data_vars.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))
-        ]
-        if len(names) == 1:
-            check_bounds(da)
-            return da[names[0]]
-        raise ValueError(
-            f"the Dataset has the variables {names}: choose one, "
-            f"dataset[{str(names[0] if names else '...')!r}]"
-        )
-    raise TypeError(f"the input is a {type(da).__name__}: expected an xarray DataArray")
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} is {value!r}: expected a whole number")
-    if not least <= value < 2**63:
-        raise ValueError(f"{name} is {value}: expected at least {least}")
-    return int(value)
-
-
-def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> Any:
-    if value not in choices:
-        raise ValueError(f"{name} is {value!r}: expected one of {list(choices)}")
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} is {value!r}: expected True or False")
-    return bool(value)
-
-
-def _sampler(sampler: Sampler | str | None, model: Downscaler) -> Sampler:
-    if sampler is None:
-        return model.sampler
-    if isinstance(sampler, str):
-        sampler = Sampler(sampler, model.sampler.evaluations)
-    if not isinstance(sampler, Sampler):
-        raise TypeError(f"sampler is {sampler!r}: expected a Sampler, its name or None")
-    sampler.check(model.schedule)
-    return sampler
-
-
-def _tiling(tiling: Tiling | None) -> Tiling:
-    if tiling is not None and not isinstance(tiling, Tiling):
-        raise TypeError(f"tiling is {tiling!r}: expected a Tiling or None")
-    return tiling or Tiling()
-
-
-def _device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device is {device!r}: expected 'auto', 'cpu' or 'cuda'") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(
-            f"device is {device!r}, and torch finds no CUDA device here: expected 'auto' or 'cpu'"
-        )
-    return device
+def _in_memory(
+    job: Job, coarse: NDArray[np.float64], progress: bool | None
+) -> tuple[NDArray[np.float32], float | None]:
+    """The fields in the user's order, and how far they were from conserving."""
+    out = np.empty(job.shape, dtype=np.float32)
+    before = np.empty(job.shape[:-2])
+    with _bar(progress, before.size) as bar:
+        for place in np.ndindex(*job.field.others.values()):
+            field = job.field
+            result = draw(
+                job.model, coarse[place], field.grid, field.instants, job.options, advance=bar.update
+            )
+            out[place], before[place] = result.values, result.residual
+    values = orientation(job.field, job.fine).users(out)
+    residual = float(np.nanmax(before)) if np.isfinite(before).any() else None
+    return (values[..., 0, :, :] if job.field.axes.time is None else values), residual
 
 
 def _bar(progress: bool | None, total: int) -> Any:
@@ -298,85 +225,50 @@ def _bar(progress: bool | None, total: int) -> Any:
     return tqdm(total=total, unit="field", disable=not shown)
 
 
-def _attributes(job: _Job, before: float | None) -> dict[str, Any]:
-    card, options = job.model.card, job.options
-    stamp = _now()
-    source = f"{card.name} {card.version} (xdownscale {version('xarray-downscale')})"
-    trained = "simulated fields (synthetic training data)" if card.synthetic else str(card.training["data"])
-    methods = str(job.field.source.attrs.get("cell_methods", "")).strip()
-    attrs: dict[str, Any] = {
-        "standard_name": card.standard_name,
-        "long_name": card.long_name,
-        "units": card.units,
-        "cell_methods": _methods(methods),
-        "Conventions": "CF-1.11, ACDD-1.3",
-        "title": f"{card.variable} downscaled by {card.name}",
-        "summary": f"Conditional {'mean' if options.product == 'mean' else 'draws'} of "
-        f"{card.long_name} at fine resolution, given a coarse field.",
-        "source": source,
-        "references": "arXiv:2512.05139",
-        "comment": f"Model trained on {trained}. " + " ".join(card.limitations),
-        "date_created": stamp,
-        "history": f"{stamp}: xdownscale predict, model {card.name}, seed {options.seed}",
-        "downscale_model": card.name,
-        "downscale_model_sha256": job.model.sha256 or "not read from a file",
-        "downscale_training": "synthetic" if card.synthetic else "real",
-        "downscale_product": options.product,
-        "downscale_seed": options.seed,
-        "downscale_sampler": options.sampler.name,
-        "downscale_evaluations": 1 if options.product == "mean" else options.sampler.evaluations,
-        "downscale_merge": options.tiling.merge,
-        "downscale_conserve": str(options.conserve).lower(),
-        "downscale_package_version": version("xarray-downscale"),
-        "downscale_input": _described(job),
-    }
-    if before is not None:
-        attrs["downscale_residual_before_conservation"] = before
-    return {k: v for k, v in attrs.items() if v != ""}
+def plan(job: Job, blocks: Blocks | None) -> Plan:
+    """The plan of a job; nothing is drawn or measured.
 
+    Parameters
+    ----------
+    job : Job
+    blocks : Blocks or None
+        How it is cut.
 
-def _methods(methods: str) -> str:
-    """The user's cell methods, and that fine values are means over their cells."""
-    if not methods:
-        return "area: mean"
-    return methods if "area:" in methods else f"{methods} area: mean"
-
-
-def _described(job: _Job) -> str:
-    data = np.ascontiguousarray(job.values)
-    digest = hashlib.sha256(data.tobytes()).hexdigest()[:16]
-    return (
-        f"{job.field.source.name or 'unnamed'}, {job.field.days} times, {job.field.grid.shape[0]} x "
-        f"{job.field.grid.shape[1]} cells, sha256 {digest}"
-    )
-
-
-def _now() -> str:
-    """ISO 8601 in UTC; SOURCE_DATE_EPOCH decides where it is set."""
-    seconds = int(os.environ.get("SOURCE_DATE_EPOCH", int(time.time())))
-    return str(np.datetime64(seconds, "s")) + "Z"
-
-
-def _plan(job: _Job) -> Plan:
+    Returns
+    -------
+    Plan
+    """
     model, field, options = job.model, job.field, job.options
-    fine: Grid = refined(field.grid, model.fine)
     patches = lay(model, field.grid, options.tiling)
-    past = [history(field.instants, d, model.history) for d in range(field.days)]
+    past = [i for d in windows(field.instants, model.history) for i in d]
     return Plan(
         model=repr(model),
         synthetic=model.card.synthetic,
         coarse=field.grid,
-        fine=fine,
+        fine=job.fine,
         extended=patches.shape,
         patches=len(patches),
         patch=(patches.y.patch, patches.x.patch),
-        days=field.days * max(1, int(np.prod(job.others))),
+        days=field.days * math.prod(field.others.values()),
         members=len(options.members),
         sampler=options.sampler,
         product=options.product,
-        history=(model.history, sum(i is None for p in past for i in p)),
+        history=(model.history, model.history * field.days - len(past)),
         distance=job.findings.distance,
         findings=job.findings.messages,
         device=options.device,
         weights=sum(p.numel() for p in model.denoiser.parameters()),
+        blocks=blocks,
     )
+
+
+def _blocks(job: Job) -> Blocks | None:
+    if job.values is not None:
+        return None
+    from xdownscale.inference.chunked import sizes
+
+    members, days = sizes(job)
+    data = job.field.source
+    spatial = max(len(data.chunksizes[d]) for d in (job.field.axes.lat, job.field.axes.lon))
+    count = len(members) * len(days) * math.prod(job.field.others.values())
+    return Blocks(count, max(members), max(days), job.model.history - 1, spatial)

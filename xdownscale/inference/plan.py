@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.grid import Grid
+    from xdownscale.models import Downscaler
 
-__all__ = ["Plan"]
+__all__ = ["Blocks", "Plan", "measured"]
 
 _PER_CELL = 1500
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """How a job is cut where it is not drawn in one go.
+
+    Attributes
+    ----------
+    count : int
+    members, days : int
+        Of the largest block.
+    past : int
+        Days of history before a block.
+    spatial : int
+        Chunks of the input along its most cut dimension of space; they are merged.
+    """
+
+    count: int
+    members: int
+    days: int
+    past: int = 0
+    spatial: int = 1
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,10 @@ class Plan:
         What lies outside the model's domain.
     device : str
     weights : int
+    blocks : Blocks, optional
+        None where all is drawn in one go, into memory.
+    seconds : float, optional
+        Expected for all fields, one after another; from `measured`.
     """
 
     model: str
@@ -59,6 +87,8 @@ class Plan:
     findings: tuple[str, ...]
     device: str
     weights: int
+    blocks: Blocks | None = None
+    seconds: float | None = None
 
     @property
     def evaluations(self) -> int:
@@ -73,7 +103,7 @@ class Plan:
 
     @property
     def output_bytes(self) -> int:
-        """Of the result, which is in memory."""
+        """Of the result, which is in memory unless there are blocks."""
         return 4 * self.members * self.days * self.fine.shape[0] * self.fine.shape[1]
 
     @property
@@ -83,6 +113,16 @@ class Plan:
             _PER_CELL * (self.extended[0] * self.extended[1] + self.patch[0] * self.patch[1])
             + 4 * self.weights
         )
+
+    @property
+    def block_bytes(self) -> int:
+        """Bound on a block: its fields, as drawn and as handed over, its coarse days, and the work."""
+        if self.blocks is None:
+            return self.output_bytes + self.working_bytes
+        (ny, nx), (NY, NX) = self.coarse.shape, self.fine.shape
+        fields = 2 * 4 * self.blocks.members * self.blocks.days * NY * NX
+        coarse = 3 * 8 * (self.blocks.days + self.blocks.past) * ny * nx
+        return fields + coarse + self.working_bytes
 
     def rows(self) -> list[tuple[str, str]]:
         """Labels and values, as they are shown."""
@@ -104,12 +144,29 @@ class Plan:
                 f"{self.evaluations} a field ({self.sampler.name}), {self.evaluations_per_cell:.1f} a cell",
             ),
             ("history", f"{length} days, {missing} of {length * self.days} masked"),
-            ("memory", f"result {_size(self.output_bytes)}, work at most {_size(self.working_bytes)}"),
+            *self._cut(),
             ("device", self.device),
         ]
+        if self.seconds is not None:
+            rows.append(("time", f"{_duration(self.seconds)} where one field is drawn after another"))
         if self.distance is not None:
             rows.append(("domain distance", f"{self.distance:.2f} standard deviations"))
         return rows + [("outside the domain", finding) for finding in self.findings]
+
+    def _cut(self) -> list[tuple[str, str]]:
+        """Blocks, and what is needed at a time."""
+        result, work = _size(self.output_bytes), _size(self.working_bytes)
+        if self.blocks is None:
+            return [("memory", f"result {result}, work at most {work}")]
+        cut = self.blocks
+        merged = f"; {cut.spatial} spatial chunks of the input are merged" if cut.spatial > 1 else ""
+        return [
+            (
+                "blocks",
+                f"{cut.count} of at most {cut.members} members x {cut.days} days, whole in space{merged}",
+            ),
+            ("memory", f"result {result} in all, a block at most {_size(self.block_bytes)}"),
+        ]
 
     def __str__(self) -> str:
         rows = self.rows()
@@ -125,12 +182,55 @@ class Plan:
         return f"<table>{cells}</table>"
 
 
+def measured(plan: Plan, model: Downscaler) -> Plan:
+    """A plan that says how long it will take, from one evaluation of the network on one patch.
+
+    Parameters
+    ----------
+    plan : Plan
+    model : Downscaler
+        The plan's.
+
+    Returns
+    -------
+    Plan
+        With `seconds`: evaluations alone, which are nearly all of the work.
+    """
+    largest = min(plan.patch[0], plan.extended[0]), min(plan.patch[1], plan.extended[1])
+    seconds = _evaluation(model, largest, plan.device)
+    return replace(plan, seconds=seconds * plan.days * plan.members * plan.evaluations * plan.patches)
+
+
+def _evaluation(model: Downscaler, patch: tuple[int, int], device: str) -> float:
+    """Seconds for one evaluation on one patch; the first of two is not counted."""
+    import torch
+
+    spec = model.card.architecture["denoiser"]
+    denoiser = model.to(device).denoiser
+    levels = zip(spec["channels"], denoiser.strides, strict=True) if spec["context"] else ()
+    with torch.inference_mode():
+        x, condition = (torch.zeros((1, n, *patch), device=device) for n in (1, int(spec["condition"])))
+        sizes = [(1, n, patch[0] // s, patch[1] // s) for n, s in levels]
+        context = [torch.zeros(size, device=device) for size in sizes] or None
+        for _ in range(2):
+            began = time.perf_counter()
+            float(denoiser(x, torch.ones(1, device=device), condition, context).sum())
+    return time.perf_counter() - began
+
+
 def _window(grid: Grid) -> str:
     y, x = grid.y.values, grid.x.values
     return (
         f"{grid.shape[0]} x {grid.shape[1]} cells of {grid.y.step:g} x {grid.x.step:g}, {y[0]:g} to "
         f"{y[-1]:g}, {x[0]:g} to {x[-1]:g}"
     )
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.1f} {unit}"
+    return f"about {seconds:.0f} seconds"
 
 
 def _size(count: int) -> str:

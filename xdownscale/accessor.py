@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.inference.field import Plan
+    from xdownscale.inference.sequence import Coherence
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
 
@@ -49,6 +50,8 @@ class DownscaleAccessor:
         product: Literal["draw", "mean"] = "draw",
         sampler: Sampler | str | None = None,
         tiling: Tiling | None = None,
+        coherence: Coherence = "independent",
+        state: xr.DataArray | None = None,
         conserve: bool = True,
         domain_check: Literal["raise", "warn", "ignore"] = "raise",
         dims: Mapping[str, str] | None = None,
@@ -70,6 +73,10 @@ class DownscaleAccessor:
             The card's by default.
         tiling : Tiling, optional
             How the field is cut into patches.
+        coherence : {"independent", "correlated", "autoregressive"}
+            Of days in sequence.
+        state : DataArray, optional
+            An earlier result that an autoregressive run goes on from.
         conserve : bool
             Make the conservative coarse mean of each member equal to the input.
         domain_check : {"raise", "warn", "ignore"}
@@ -95,6 +102,8 @@ class DownscaleAccessor:
             product=product,
             sampler=sampler,
             tiling=tiling,
+            coherence=coherence,
+            state=state,
             conserve=conserve,
             domain_check=domain_check,
             dims=dims,
@@ -111,6 +120,8 @@ class DownscaleAccessor:
         product: Literal["draw", "mean"] = "draw",
         sampler: Sampler | str | None = None,
         tiling: Tiling | None = None,
+        coherence: Coherence = "independent",
+        state: xr.DataArray | None = None,
         conserve: bool = True,
         domain_check: Literal["raise", "warn", "ignore"] = "raise",
         dims: Mapping[str, str] | None = None,
@@ -134,6 +145,8 @@ class DownscaleAccessor:
             product=product,
             sampler=sampler,
             tiling=tiling,
+            coherence=coherence,
+            state=state,
             conserve=conserve,
             domain_check=domain_check,
             dims=dims,

@@ -113,7 +113,7 @@ class TestSeasons:
         xr.testing.assert_allclose(got.compute(), want)
 
     def test_a_single_one_of_a_kind(self) -> None:
-        with pytest.raises(ValueError, match="deseason='dayofyear': 152 has one time.*'month'"):
+        with pytest.raises(ValueError, match=r"deseason='dayofyear': 152 has one time.*'month'"):
             series(field(GAPPY), "pixel", "dayofyear", None)
 
     def test_words_and_dates(self) -> None:

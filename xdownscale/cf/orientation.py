@@ -50,6 +50,10 @@ class Orientation:
         """Fine values as the engine has them, shape (..., NY, NX), in the user's order."""
         return np.ascontiguousarray(self._turned(_rolled(fine, -self.first)))
 
+    def engines(self, fine: NDArray[Any]) -> NDArray[Any]:
+        """Fine values in the user's order, as the engine has them: `users` undone."""
+        return np.ascontiguousarray(_rolled(self._turned(fine), self.first))
+
     def _turned(self, array: NDArray[Any]) -> NDArray[Any]:
         down, west = (slice(None, None, -1 if d else 1) for d in self.descending)
         return array[..., down, west]

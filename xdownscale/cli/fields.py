@@ -26,6 +26,12 @@ _SETTINGS = [
     click.option(
         "--product", type=click.Choice(["draw", "mean"]), default="draw", help="Draws, or their mean."
     ),
+    click.option(
+        "--coherence",
+        type=click.Choice(["independent", "correlated", "autoregressive"]),
+        default="independent",
+        help="Of days in sequence.",
+    ),
     click.option("--conserve/--no-conserve", default=True, help="Keep the coarse mean of the input."),
     click.option(
         "--domain-check",

@@ -23,7 +23,9 @@ import torch
 
 from xdownscale.cf import Orientation, orientation
 from xdownscale.inference.domain import DomainCheck, check_values, judge_day
-from xdownscale.inference.engine import DAY_US, Draw, Options, draw, history
+from xdownscale.inference.engine import Draw, Options, draw, history
+from xdownscale.inference.sequence import State
+from xdownscale.noise import DAY_US
 from xdownscale.registry import Reference
 
 if TYPE_CHECKING:
@@ -56,6 +58,8 @@ class Recipe:
     domain_check : {"raise", "warn", "ignore"}
     unread : bool
         Whether the values were on dask, and have to be checked where they are read.
+    state : State, optional
+        What an autoregressive run goes on from.
     """
 
     grid: Grid
@@ -65,6 +69,7 @@ class Recipe:
     options: Options
     domain_check: DomainCheck
     unread: bool
+    state: State | None = None
 
     @classmethod
     def of(cls, job: Job) -> Recipe:
@@ -78,6 +83,7 @@ class Recipe:
             job.options,
             job.domain_check,
             job.values is None,
+            job.state,
         )
 
 
@@ -126,7 +132,7 @@ def pieces(job: Job, members: Sequence[int], days: Sequence[int]) -> dict[tuple[
     -------
     dict of (*other, member block, day block) to Piece
     """
-    past = windows(job.field.instants, job.model.history)
+    past = windows(job.field.instants, job.model.history, job.model.card.step)
     spans = _spans(days)
     told = [tuple(sorted({p for d in range(*span) for p in past[d]} - set(range(*span)))) for span in spans]
     return {
@@ -137,7 +143,7 @@ def pieces(job: Job, members: Sequence[int], days: Sequence[int]) -> dict[tuple[
     }
 
 
-def windows(instants: Sequence[int | None], length: int) -> list[list[int]]:
+def windows(instants: Sequence[int | None], length: int, step: int = DAY_US) -> list[list[int]]:
     """Places of the days that each day looks at, itself among them: those that `history` finds.
 
     Only the days of the last `length` days are asked, so that long records take no square of their length.
@@ -147,6 +153,7 @@ def windows(instants: Sequence[int | None], length: int) -> list[list[int]]:
     instants : sequence of int or None [microseconds since 1970]
     length : int
         Days wanted, today included.
+    step : int [microseconds]
 
     Returns
     -------
@@ -164,10 +171,10 @@ def windows(instants: Sequence[int | None], length: int) -> list[list[int]]:
     for day, today in enumerate(instants):
         near = {day}
         if today is not None:
-            first, end = np.searchsorted(stamps, [today - length * DAY_US, today + 1])
+            first, end = np.searchsorted(stamps, [today - length * step, today + 1])
             near.update(known[first:end])
         places = sorted(near)
-        past = history([instants[i] for i in places], places.index(day), length)
+        past = history([instants[i] for i in places], places.index(day), length, step)
         found.append(sorted({places[p] for p in past if p is not None}))
     return found
 
@@ -204,6 +211,7 @@ def drawn(
     carried: Reference | Downscaler,
     piece: Piece,
     coarse: NDArray[np.float64],
+    before: NDArray[np.float32] | None = None,
 ) -> Draw:
     """Draw a block.
 
@@ -214,6 +222,8 @@ def drawn(
     piece : Piece
     coarse : ndarray, shape (len(piece.needed), ny, nx)
         Canonical, as `coarse_days` gives them.
+    before : ndarray, shape (member, NY, NX), optional
+        In the user's order: the members' fields of the day before the block's first.
 
     Returns
     -------
@@ -235,10 +245,19 @@ def drawn(
         for place in wanted:
             judge_day(coarse[place], instants[place], model, recipe.domain_check)
     options = replace(recipe.options, members=recipe.options.members[slice(*piece.members)])
+    state = _state(recipe, piece, before)
     with _torch_threads():
-        result = draw(model, coarse, recipe.grid, instants, options, days=wanted)
+        result = draw(model, coarse, recipe.grid, instants, options, days=wanted, state=state)
     values = recipe.orientation.users(result.values)
     return Draw(values[:, 0] if recipe.timeless else values, result.residual)
+
+
+def _state(recipe: Recipe, piece: Piece, before: NDArray[np.float32] | None) -> State | None:
+    if before is None:
+        given = recipe.state if piece.days[0] == 0 else None
+        return None if given is None else replace(given, values=given.values[slice(*piece.members)])
+    last = recipe.instants[piece.days[0] - 1]
+    return None if last is None else State(recipe.orientation.engines(before), last)
 
 
 def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -54,7 +54,12 @@ def lazily(job: Job) -> dask.array.Array:
     others = [(1,) * n for n in job.field.others.values()]
     chunks = (*others, members, *(() if timeless else (days,)), *((n,) for n in job.fine.shape))
     tail = (0,) if timeless else (0, 0)
-    name, tasks = graph(job, pieces(job, members, days), days, _drawn, tail=tail)
+    chained = job.options.coherence == "autoregressive"
+    if chained and any(b <= a for a, b in pairwise(t or 0 for t in job.field.instants)):
+        raise ValueError(
+            "coherence is 'autoregressive' and times on dask do not rise: sort them, da = da.sortby('time')"
+        )
+    name, tasks = graph(job, pieces(job, members, days), days, _drawn, tail=tail, chained=chained)
     return dask.array.Array(tasks, name, chunks, meta=np.empty((0,) * len(chunks), dtype=np.float32))
 
 
@@ -134,6 +139,7 @@ def graph(
     call: Callable[..., Any],
     *,
     tail: tuple[int, ...] = (),
+    chained: bool = False,
 ) -> tuple[str, HighLevelGraph]:
     """A task for each block.
 
@@ -145,9 +151,12 @@ def graph(
     days : sequence of int
         Sizes of the blocks along time: the coarse values are chunked alike.
     call : callable
-        ``call(piece, recipe, carried, coarse)``; it can be pickled.
+        ``call(piece, recipe, carried, coarse)``, and what it gave for the days before where the blocks are
+        chained; it can be pickled.
     tail : tuple of int
         Behind each index in its key.
+    chained : bool
+        Hand each block what the call gave for the days before it.
 
     Returns
     -------
@@ -164,7 +173,8 @@ def graph(
         held = sorted({bisect_right(firsts, place) - 1 for place in piece.needed})
         run = partial(_run, call, piece, tuple(firsts[k] for k in held))
         chunks = [_chunk(coarse, piece, k) for k in held]
-        layer[name, *index, *tail] = (run, *keys, chunks, [guard.key for guard in guards])
+        earlier = (name, *index[:-1], index[-1] - 1, *tail) if chained and index[-1] else None
+        layer[name, *index, *tail] = (run, *keys, chunks, [guard.key for guard in guards], earlier)
     known: list[Any] = [coarse, *guards]
     return name, HighLevelGraph.from_collections(name, layer, dependencies=known)
 
@@ -177,14 +187,21 @@ def _run(
     carried: Reference | Downscaler,
     chunks: Sequence[NDArray[Any]],
     guards: Sequence[None],  # noqa: ARG001 - they have passed
+    earlier: Any = None,
 ) -> Any:
-    return call(piece, recipe, carried, coarse_days(recipe, piece, offsets, chunks))
+    coarse = coarse_days(recipe, piece, offsets, chunks)
+    return call(piece, recipe, carried, coarse, *([] if earlier is None else [earlier]))
 
 
 def _drawn(
-    piece: Piece, recipe: Recipe, carried: Reference | Downscaler, coarse: NDArray[np.float64]
+    piece: Piece,
+    recipe: Recipe,
+    carried: Reference | Downscaler,
+    coarse: NDArray[np.float64],
+    earlier: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
-    values = drawn(recipe, carried, piece, coarse).values
+    before = None if earlier is None else earlier.reshape(earlier.shape[len(piece.other) :])[:, -1]
+    values = drawn(recipe, carried, piece, coarse, before).values
     return values.reshape(*(1 for _ in piece.other), *values.shape)
 
 

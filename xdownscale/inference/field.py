@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.inference.domain import DomainCheck
+    from xdownscale.inference.sequence import Coherence
     from xdownscale.models import Downscaler
     from xdownscale.patches import Tiling
 
@@ -45,6 +46,8 @@ def predict(
     product: Literal["draw", "mean"] = "draw",
     sampler: Sampler | str | None = None,
     tiling: Tiling | None = None,
+    coherence: Coherence = "independent",
+    state: xr.DataArray | None = None,
     conserve: bool = True,
     domain_check: DomainCheck = "raise",
     dims: Mapping[str, str] | None = None,
@@ -71,6 +74,12 @@ def predict(
         A sampler, or its name with the card's evaluations; the card's by default.
     tiling : Tiling, optional
         How the field is cut.
+    coherence : {"independent", "correlated", "autoregressive"}
+        Of days in sequence. Independent draws; draws from noise with the card's correlation from day to day,
+        each still a fair draw of its day; or each day told its own member's day before, one after another.
+    state : DataArray, optional
+        With "autoregressive": an earlier result, whose last day is the day before the first. The run then has
+        the bits of one that was never interrupted.
     conserve : bool
         Make the conservative coarse mean of each member equal to the input (1e-6 relative).
     domain_check : {"raise", "warn", "ignore"}
@@ -110,6 +119,8 @@ def predict(
         product=product,
         sampler=sampler,
         tiling=tiling,
+        coherence=coherence,
+        state=state,
         conserve=conserve,
         domain_check=domain_check,
         dims=dims,
@@ -132,6 +143,8 @@ def explain(
     product: Literal["draw", "mean"] = "draw",
     sampler: Sampler | str | None = None,
     tiling: Tiling | None = None,
+    coherence: Coherence = "independent",
+    state: xr.DataArray | None = None,
     conserve: bool = True,
     domain_check: DomainCheck = "raise",
     dims: Mapping[str, str] | None = None,
@@ -142,7 +155,8 @@ def explain(
 
     Parameters
     ----------
-    da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device, progress
+    da, model, members, seed, product, sampler, tiling, coherence, state, conserve
+    domain_check, dims, device, progress
         As `predict`. What lies outside the model's domain is listed, not raised, whatever `domain_check`
         says.
 
@@ -164,6 +178,8 @@ def explain(
         product=product,
         sampler=sampler,
         tiling=tiling,
+        coherence=coherence,
+        state=state,
         conserve=conserve,
         domain_check=domain_check,
         dims=dims,
@@ -210,7 +226,13 @@ def _in_memory(
         for place in np.ndindex(*job.field.others.values()):
             field = job.field
             result = draw(
-                job.model, coarse[place], field.grid, field.instants, job.options, advance=bar.update
+                job.model,
+                coarse[place],
+                field.grid,
+                field.instants,
+                job.options,
+                state=job.state,
+                advance=bar.update,
             )
             out[place], before[place] = result.values, result.residual
     values = orientation(job.field, job.fine).users(out)
@@ -240,7 +262,7 @@ def plan(job: Job, blocks: Blocks | None) -> Plan:
     """
     model, field, options = job.model, job.field, job.options
     patches = lay(model, field.grid, options.tiling)
-    past = [i for d in windows(field.instants, model.history) for i in d]
+    past = [i for d in windows(field.instants, model.history, model.card.step) for i in d]
     return Plan(
         model=repr(model),
         synthetic=model.card.synthetic,

@@ -16,6 +16,7 @@ import torch
 from xdownscale.cf import Field, check_bounds, understand
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined
+from xdownscale.inference.continuation import check_sequence, state_of
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
 from xdownscale.inference.engine import Options, lay
 from xdownscale.patches import Tiling
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
+    from xdownscale.inference.sequence import Coherence, State
     from xdownscale.models import Downscaler
 
 __all__ = ["Job", "prepare"]
@@ -52,6 +54,8 @@ class Job:
         Of the labels, and of the values unless they are on dask.
     bounds : Dataset or None
         Coordinates whose bounds are on dask; they are checked before the first block is drawn.
+    state : State or None
+        What an autoregressive run goes on from.
     """
 
     model: Downscaler
@@ -62,6 +66,7 @@ class Job:
     domain_check: DomainCheck
     findings: Findings
     bounds: xr.Dataset | None = None
+    state: State | None = None
 
     @property
     def fine(self) -> Grid:
@@ -87,13 +92,15 @@ def prepare(
     domain_check: DomainCheck,
     dims: Mapping[str, str] | None,
     device: str,
+    coherence: Coherence = "independent",
+    state: xr.DataArray | None = None,
     quiet: bool = False,
 ) -> Job:
     """Check an input and options; nothing is drawn, and nothing on dask is computed.
 
     Parameters
     ----------
-    da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device
+    da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device, coherence, state
         As `predict`.
     quiet : bool
         List what lies outside the model's domain, and raise nothing for it.
@@ -120,13 +127,17 @@ def prepare(
         _tiling(tiling),
         _flag("conserve", conserve),
         _device(device, lazy=array.chunks is not None),
+        _one_of("coherence", coherence, ("independent", "correlated", "autoregressive")),
     )
     field = understand(array, resolved.coarse, dims=dims)
     check_labels(field, resolved.card)
     lay(resolved, field.grid, options.tiling)
+    told = state_of(state, field, resolved, options.members, coherence)
+    check_sequence(field, resolved, options, told)
     values = None if field.lazy else check_values(field.values(), resolved.card)
     findings = judge(field, values, resolved, "ignore" if quiet else domain_check)
-    return Job(resolved, refer(model, resolved), field, values, options, domain_check, findings, bounds)
+    carried = refer(model, resolved)
+    return Job(resolved, carried, field, values, options, domain_check, findings, bounds, told)
 
 
 def _one_variable(da: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, xr.Dataset | None]:

@@ -58,6 +58,7 @@ def attributes(job: Job, residual: float | None = None) -> dict[str, Any]:
         "downscale_sampler": options.sampler.name,
         "downscale_evaluations": 1 if options.product == "mean" else options.sampler.evaluations,
         "downscale_merge": options.tiling.merge,
+        "downscale_coherence": options.coherence,
         "downscale_conserve": str(options.conserve).lower(),
         "downscale_package_version": version("xarray-downscale"),
         "downscale_input": _described(job),

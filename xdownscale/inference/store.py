@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.inference.domain import DomainCheck
+    from xdownscale.inference.sequence import Coherence
     from xdownscale.models import Downscaler
     from xdownscale.patches import Tiling
     from xdownscale.registry import Reference
@@ -56,6 +57,7 @@ def to_zarr(
     product: Literal["draw", "mean"] = "draw",
     sampler: Sampler | str | None = None,
     tiling: Tiling | None = None,
+    coherence: Coherence = "independent",
     conserve: bool = True,
     domain_check: DomainCheck = "raise",
     dims: Mapping[str, str] | None = None,
@@ -72,6 +74,8 @@ def to_zarr(
     da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device, progress
         As `predict`. Blocks of an input in memory are drawn here, one after another; those of an input on
         dask by dask's scheduler, be it threads, processes or a cluster, whose workers write them.
+    coherence : {"independent", "correlated"}
+        As `predict`; blocks are drawn in any order, so that no day can wait for the one before.
     store : path or fsspec URL
         Every worker must be able to write there.
     chunks : mapping, optional
@@ -96,6 +100,11 @@ def to_zarr(
     OSError
         A block could not be written. What was done stays; the same call goes on.
     """
+    if coherence == "autoregressive":
+        raise ValueError(
+            "coherence is 'autoregressive', and a store is drawn in any order: expected 'independent' or "
+            "'correlated'; draw with predict, some days at a time, and hand on state="
+        )
     job = prepare(
         da,
         model,
@@ -104,6 +113,7 @@ def to_zarr(
         product=product,
         sampler=sampler,
         tiling=tiling,
+        coherence=coherence,
         conserve=conserve,
         domain_check=domain_check,
         dims=dims,

@@ -1,0 +1,139 @@
+"""Days in sequence through `predict`: what is refused, what is warned of, and runs that go on."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xdownscale import Tiling
+from xdownscale.grid import MERRA2
+from xdownscale.inference.field import predict
+
+if TYPE_CHECKING:
+    from xdownscale.models.downscaler import Downscaler
+
+WINDOW = MERRA2.window((240, 5), (360, 6))
+RUN: dict[str, Any] = {"coherence": "autoregressive", "members": 2, "domain_check": "ignore"}
+
+
+@pytest.fixture
+def coarse(tiny_state: Downscaler) -> xr.DataArray:
+    """Five July days, latitude running south."""
+    card = tiny_state.card
+    values = np.random.default_rng(5).gamma(2.0, 0.15, (5, *WINDOW.shape))
+    time = np.datetime64("2005-07-01T12", "ns") + np.arange(5) * np.timedelta64(1, "D")
+    return xr.DataArray(
+        values,
+        {"time": time, "lat": WINDOW.y.values, "lon": WINDOW.x.values},
+        ("time", "lat", "lon"),
+        card.variable,
+        {"units": card.units, "standard_name": card.standard_name, "cell_methods": "time: mean"},
+    ).isel(lat=slice(None, None, -1))
+
+
+class TestAutoregressive:
+    def test_goes_on_with_the_same_bits(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        whole = predict(coarse, tiny_state, **RUN)
+        first = predict(coarse[:3], tiny_state, **RUN)
+        rest = predict(coarse[3:], tiny_state, state=first.isel(time=[-1]), **RUN)
+        np.testing.assert_array_equal(rest, whole[:, 3:])
+        again = predict(coarse[3:], tiny_state, state=first.isel(lat=slice(None, None, -1)), **RUN)
+        np.testing.assert_array_equal(again, rest)
+        assert rest.attrs["downscale_coherence"] == "autoregressive"
+        assert not np.array_equal(rest[:, 0], predict(coarse[3:], tiny_state, **RUN)[:, 0])
+
+    @pytest.mark.parametrize("days", [1, 2])
+    def test_lazily_block_by_block(self, coarse: xr.DataArray, tiny_state: Downscaler, days: int) -> None:
+        lazy = predict(coarse.chunk(time=days), tiny_state, **RUN)
+        assert lazy.chunks is not None
+        np.testing.assert_array_equal(lazy.compute(scheduler="threads"), predict(coarse, tiny_state, **RUN))
+        first = predict(coarse[:3], tiny_state, **RUN)
+        rest = predict(coarse[3:].chunk(time=1), tiny_state, state=first.isel(time=[-1]), **RUN)
+        np.testing.assert_array_equal(rest, lazy[:, 3:])
+
+    def test_an_empty_day_begins_anew_lazily_too(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        coarse[1] = np.nan
+        eager = predict(coarse, tiny_state, **RUN)
+        np.testing.assert_array_equal(predict(coarse.chunk(time=1), tiny_state, **RUN), eager)
+        np.testing.assert_array_equal(eager[:, 2:], predict(coarse[2:], tiny_state, **RUN))
+
+    def test_one_truth_for_all_members(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        drawn = predict(coarse[:1], tiny_state, members=3, domain_check="ignore")
+        truth = drawn.isel(realization=2, drop=True)
+        both = predict(coarse[1:], tiny_state, state=truth, **RUN)
+        assert not np.array_equal(both[0], both[1])
+        alone = predict(coarse[1:], tiny_state, state=truth, **(RUN | {"members": 1}))
+        np.testing.assert_array_equal(alone[0], both[0])
+
+    def test_gaps_are_warned_of(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        with pytest.warns(UserWarning, match="1 gaps: the autoregressive run begins anew"):
+            predict(coarse.isel(time=[0, 1, 3]), tiny_state, **RUN)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            predict(coarse, tiny_state, **RUN)
+
+
+class TestRefused:
+    @pytest.fixture
+    def state(self, coarse: xr.DataArray, tiny_state: Downscaler) -> xr.DataArray:
+        return predict(coarse[:2], tiny_state, members=2, domain_check="ignore")
+
+    def test_models_that_cannot(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        plain = tiny_state.with_card(replace(tiny_state.card, state=False))
+        with pytest.raises(ValueError, match=r"was not trained to be told the day before: .*state=0"):
+            predict(coarse, plain, **RUN)
+        with pytest.raises(ValueError, match="has no day correlation on its card: calibrate it"):
+            predict(coarse, tiny_state, coherence="correlated", domain_check="ignore")
+        with pytest.raises(ValueError, match="coherence is 'markov': expected one of"):
+            predict(coarse, tiny_state, coherence="markov", domain_check="ignore")  # type: ignore[arg-type]
+
+    def test_no_time(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        with pytest.raises(ValueError, match="and the input has no time: days in sequence need it"):
+            predict(coarse.isel(time=0, drop=True), tiny_state, **RUN)
+
+    def test_finished_patches(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        with pytest.raises(ValueError, match="expected merge='step', found 'final'"):
+            predict(coarse, tiny_state, tiling=Tiling(merge="final"), **RUN)
+
+    def test_state_of_another_day(
+        self, coarse: xr.DataArray, tiny_state: Downscaler, state: xr.DataArray
+    ) -> None:
+        with pytest.raises(ValueError, match="of 2005-07-02T12:00, the first day of the input is 2005-07-04"):
+            predict(coarse[3:], tiny_state, state=state, **RUN)
+
+    def test_state_of_other_cells(
+        self, coarse: xr.DataArray, tiny_state: Downscaler, state: xr.DataArray
+    ) -> None:
+        with pytest.raises(ValueError, match="the state lies on 41 x 61 cells"):
+            predict(coarse[2:, :4], tiny_state, state=state, **RUN)
+
+    def test_state_without_a_member(
+        self, coarse: xr.DataArray, tiny_state: Downscaler, state: xr.DataArray
+    ) -> None:
+        with pytest.raises(ValueError, match=r"the state has the members \[0, 1\]: expected \[2\] too"):
+            predict(coarse[2:], tiny_state, state=state, **(RUN | {"members": 3}))
+
+    def test_state_that_nothing_asks_for(
+        self, coarse: xr.DataArray, tiny_state: Downscaler, state: xr.DataArray
+    ) -> None:
+        with pytest.raises(ValueError, match="given with coherence='independent': expected 'autoregressive'"):
+            predict(coarse[2:], tiny_state, state=state, domain_check="ignore")
+        with pytest.raises(TypeError, match="state is a ndarray: expected a DataArray"):
+            predict(coarse[2:], tiny_state, state=state.values, **RUN)
+
+    def test_lazy_times_that_do_not_rise(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+        with pytest.raises(ValueError, match="times on dask do not rise: sort them"):
+            predict(coarse.isel(time=[1, 0, 2]).chunk(time=1), tiny_state, **RUN)
+
+
+def test_correlated_blocks_are_those_of_the_whole(coarse: xr.DataArray, tiny_state: Downscaler) -> None:
+    model = tiny_state.with_card(replace(tiny_state.card, day_correlation=0.5))
+    options: dict[str, Any] = {"coherence": "correlated", "domain_check": "ignore"}
+    eager = predict(coarse, model, **options)
+    np.testing.assert_array_equal(predict(coarse.chunk(time=2), model, **options), eager)
+    np.testing.assert_array_equal(predict(coarse[3:], model, **options), eager[:, 3:])

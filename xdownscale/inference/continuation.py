@@ -1,0 +1,142 @@
+"""What days in sequence need beside the coarse field: a model that can, and the fine day to go on from."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xdownscale.cf import understand
+from xdownscale.grid import refined
+from xdownscale.inference.sequence import State, follows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from xdownscale.cf import Field
+    from xdownscale.grid import Grid
+    from xdownscale.inference.engine import Options
+    from xdownscale.models import Downscaler
+
+__all__ = ["check_sequence", "state_of"]
+
+
+def check_sequence(field: Field, model: Downscaler, options: Options, state: State | None) -> None:
+    """Refuse a coherence that the model or the input cannot have; warn where a run begins anew.
+
+    Parameters
+    ----------
+    field : Field
+    model : Downscaler
+    options : Options
+    state : State or None
+
+    Raises
+    ------
+    ValueError
+    """
+    card, coherence = model.card, options.coherence
+    if coherence == "independent":
+        return
+    if any(t is None for t in field.instants):
+        raise ValueError(f"coherence is {coherence!r}, and the input has no time: days in sequence need it")
+    if coherence == "correlated" and not card.day_correlation:
+        raise ValueError(
+            f"coherence is 'correlated', and {card.name} has no day correlation on its card: calibrate it on "
+            "days in sequence, xdownscale.calibrate(...)"
+        )
+    if coherence == "autoregressive":
+        if not card.state:
+            raise ValueError(
+                f"coherence is 'autoregressive', and {card.name} was not trained to be told the day before: "
+                "expected a model trained with TrainConfig(state=0.5), or coherence='correlated'"
+            )
+        if options.tiling.merge == "final":
+            raise ValueError("coherence is 'autoregressive': expected merge='step', found 'final'")
+        _warn_of_breaks(field, state, card.step)
+
+
+def state_of(
+    da: xr.DataArray | None, field: Field, model: Downscaler, members: Sequence[int], coherence: str
+) -> State | None:
+    """The fine fields of the day before the first, as the engine goes on from them.
+
+    Parameters
+    ----------
+    da : DataArray or None
+        Fine fields on the exact grid of the result, of which the last day is taken; members by their number
+        in `realization`, or one field for all.
+    field : Field
+        The coarse input.
+    model : Downscaler
+    members : sequence of int
+    coherence : str
+
+    Returns
+    -------
+    State or None
+
+    Raises
+    ------
+    TypeError
+        If it is no DataArray.
+    ValueError
+        If it is not of the day before, on another grid, or lacks a member.
+    """
+    if da is None:
+        return None
+    if coherence != "autoregressive":
+        raise ValueError(f"a state is given with coherence={coherence!r}: expected 'autoregressive'")
+    if not hasattr(da, "dims"):
+        raise TypeError(f"state is a {type(da).__name__}: expected a DataArray, an earlier result")
+    found = understand(_chosen(da, members), model.fine)
+    expected = refined(field.grid, model.fine)
+    if found.grid != expected:
+        raise ValueError(
+            f"the state lies on {_told(found.grid)}, the result will lie on {_told(expected)}: give an "
+            "earlier result for the same coarse cells"
+        )
+    first, last = min(t for t in field.instants if t is not None), max(t or 0 for t in found.instants)
+    if not follows(last, first, model.card.step):
+        raise ValueError(
+            f"the state is of {_date(last)}, the first day of the input is {_date(first)}: expected the day "
+            "before; give the last result, result.isel(time=[-1])"
+        )
+    values = found.values()[..., found.instants.index(last), :, :].astype(np.float32)
+    return State(np.broadcast_to(values, (len(members), *expected.shape)), last)
+
+
+def _chosen(da: xr.DataArray, members: Sequence[int]) -> xr.DataArray:
+    if "realization" not in da.dims:
+        return da
+    known = (
+        da["realization"].values.tolist() if "realization" in da.coords else range(da.sizes["realization"])
+    )
+    lacking = sorted(set(members) - set(known))
+    if lacking:
+        raise ValueError(f"the state has the members {list(known)}: expected {lacking} too")
+    return da.isel(realization=[list(known).index(m) for m in members])
+
+
+def _warn_of_breaks(field: Field, state: State | None, step: int) -> None:
+    stamps = sorted({t for t in field.instants if t is not None})
+    before = [None if state is None else state.instant, *stamps[:-1]]
+    breaks = sum(not follows(a, b, step) for a, b in zip(before, stamps, strict=True)) - (state is None)
+    if breaks:
+        warnings.warn(
+            f"the days have {breaks} gaps: the autoregressive run begins anew behind each",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _told(grid: Grid) -> str:
+    y, x = grid.y.values, grid.x.values
+    return f"{y.size} x {x.size} cells, {y[0]:g} to {y[-1]:g}, {x[0]:g} to {x[-1]:g}"
+
+
+def _date(instant: int) -> str:
+    return str(np.datetime64(instant, "us").astype("datetime64[m]"))

@@ -10,7 +10,7 @@ from xdownscale.diagnostics.skill import (
     rmse,
     spread_skill,
 )
-from xdownscale.diagnostics.spectrum import band_ratio, power
+from xdownscale.diagnostics.wavenumber import band_ratio, power
 
 __all__ = [
     "band_ratio",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.spectrum import band_ratio, power
+from xdownscale.diagnostics.wavenumber import band_ratio, power
 
 RNG = np.random.default_rng(0)
 

@@ -1,10 +1,11 @@
 """Whether patches can be seen in a field: what its gradient and its spread do at their borders.
 
-Along each axis, J(i) is the root mean square of the second difference at cell i, over all other cells, times and
-members, and S(i) the members' standard deviation. The index of a border is the mean of J in its neighbourhood
-over that to either side, and of several borders their geometric mean: 1 where nothing is to be seen. Dust is no
-smoother where a border happens to lie, so the same index is formed for borders moved along by every number of
-cells that leaves the true ones out: where the index lies among these says whether it is the patches.
+Along each axis, J(i) is the root mean square of the second difference at cell i, over all other cells, times
+and members, and S(i) the members' standard deviation. The index of a border is the mean of J in its
+neighbourhood over that to either side, and of several borders their geometric mean: 1 where nothing is to be
+seen. Dust is no smoother where a border happens to lie, so the same index is formed for borders moved along
+by every number of cells that leaves the true ones out: where the index lies among these says whether it is
+the patches.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def seams(
     else:
         places, reach = _of_values(fields, borders or {}), 1
     width = max(1, reach) if width is None else width
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
+    if width < 1:
         raise ValueError(f"width is {width!r}: expected a number of cells of at least 1")
     if not any(len(p) for p in places.values()):
         raise ValueError("no border lies in the domain: take a larger one, or smaller patches")
@@ -157,7 +158,7 @@ def _profiles(fields: Raster) -> dict[str, list[NDArray[np.float64]]]:
     lat, lon = fields.axes.lat, fields.axes.lon
     area = xr.DataArray(fields.grid.y.measure, dims=(lat,))
     da = fields.fields.drop_vars([c for c in fields.fields.coords if c != "realization"]).astype(np.float64)
-    squares = {}
+    squares: dict[tuple[str, Hashable], xr.DataArray] = {}
     for axis in (lat, lon):
         jump = da.diff(axis, 2) ** 2
         squares["roughness", axis] = jump.pad({axis: 1}, constant_values=np.nan)
@@ -166,11 +167,11 @@ def _profiles(fields: Raster) -> dict[str, list[NDArray[np.float64]]]:
     means = {}
     for (key, axis), values in squares.items():
         others = [d for d in values.dims if d != axis]
-        weighted = values.weighted(area) if axis == lon else values
-        means[key, axis] = np.sqrt(weighted.mean(others))
-    means = xr.Dataset({f"{k} {a}": v.rename({a: f"along {a}"}) for (k, a), v in means.items()}).compute()
+        mean = values.weighted(area).mean(others) if axis == lon else values.mean(others)
+        means[key, axis] = mean**0.5
+    profiles = xr.Dataset({f"{key} {axis}": mean for (key, axis), mean in means.items()}).compute()
     kinds = ("roughness", "spread")[: len(squares) // 2]
-    return {key: [means[f"{key} {axis}"].values for axis in (lat, lon)] for key in kinds}
+    return {key: [profiles[f"{key} {axis}"].values for axis in (lat, lon)] for key in kinds}
 
 
 def _reach(width: int) -> int:

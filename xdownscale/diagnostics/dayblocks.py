@@ -1,8 +1,9 @@
 """Resampling whole blocks of days, for intervals that respect the memory between days.
 
-Days are grouped into consecutive calendar blocks from the first one; a replicate draws as many blocks as there
-are, with replacement, and counts how often each day is in it. Sums that were kept day by day are then weighed
-by these counts, and every score is formed anew. Gaps in the calendar stay gaps: a block then holds fewer days.
+Days are grouped into consecutive calendar blocks from the first one; a replicate draws as many blocks as
+there are, with replacement, and counts how often each day is in it. Sums that were kept day by day are then
+weighed by these counts, and every score is formed anew. Gaps in the calendar stay gaps: a block then holds
+fewer days.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def draws(blocks: int, replicates: int, seed: int) -> NDArray[np.float64]:
         If there are fewer than two blocks.
     """
     if blocks < 2:
-        raise ValueError(f"intervals need at least 2 blocks of days, found {blocks}: give more days, or smaller blocks")
+        raise ValueError(
+            f"intervals need at least 2 blocks of days, found {blocks}: give more days, or smaller blocks"
+        )
     rng = np.random.default_rng(seed)
     return rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=replicates).astype(np.float64)

@@ -1,9 +1,9 @@
 """Quantiles of weighted values from a histogram that needs no range beforehand, so that blocks add.
 
-A bin holds the numbers that agree in sign, exponent and the first 9 bits of the fraction: 512 bins to an octave,
-the same for any data. Each bin keeps its weight and its weighted sum; a quantile is interpolated between the
-bins' means, at the middles of their weights. So it is within 1/512 of its size of the exact one, and exact where
-a bin holds equal numbers.
+A bin holds the numbers that agree in sign, exponent and the first 9 bits of the fraction: 512 bins to an
+octave, the same for any data. Each bin keeps its weight and its weighted sum; a quantile is interpolated
+between the bins' means, at the middles of their weights. So it is within 1/512 of its size of the exact one,
+and exact where a bin holds equal numbers.
 """
 
 from __future__ import annotations
@@ -76,9 +76,11 @@ def ladder(values: NDArray[Any], weights: NDArray[Any]) -> Ladder:
     keys = np.where(x < 0, -size, size)
     lowest = int(keys.min(initial=0))
     # doubles have 2^21 such keys at most, and far fewer between a field's extremes
-    weight = np.bincount(keys - lowest, weights)
+    weight, total = (
+        np.asarray(np.bincount(keys - lowest, w), dtype=np.float64) for w in (weights, weights * x)
+    )
     held = np.flatnonzero(weight)
-    return Ladder(held + lowest, weight[held], np.bincount(keys - lowest, weights * x)[held])
+    return Ladder(held + lowest, weight[held], total[held])
 
 
 def stacked(ladders: Sequence[Ladder]) -> Ladder:

@@ -5,8 +5,8 @@ With hits h, false alarms f, misses m, rejections r and n = h + f + m + r,
     POD = h / (h + m),  FAR = f / (h + f),  CSI = h / (h + m + f),  frequency bias = (h + f) / (h + m),
     ETS = (h - c) / (h + m + f - c),  c = (h + f)(h + m) / n
 
-(Wilks 2019, Statistical methods in the atmospheric sciences, chapter 9). FAR is the false alarm ratio. A score
-whose denominator is zero is NaN.
+(Wilks 2019, Statistical methods in the atmospheric sciences, chapter 9). FAR is the false alarm ratio. A
+score whose denominator is zero is NaN.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ _MEANS = ("mean_x", "mean_y", "xx", "yy", "xy")
 _LARGEST = "largest"
 
 
-def total(days: dict[str, NDArray[np.float64]], counts: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def total(
+    days: dict[str, NDArray[np.float64]], counts: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
     """Sums over weighted days.
 
     Parameters
@@ -99,7 +101,9 @@ def total(days: dict[str, NDArray[np.float64]], counts: NDArray[np.float64]) -> 
     return out
 
 
-def measures(sums: dict[str, NDArray[np.float64]], members: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
+def measures(
+    sums: dict[str, NDArray[np.float64]], members: tuple[int, ...]
+) -> dict[str, NDArray[np.float64]]:
     """Scores of sums.
 
     Parameters

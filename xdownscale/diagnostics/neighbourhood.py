@@ -2,9 +2,10 @@
 
     FSS = 1 - sum w (P_f - P_o)^2 / sum w (P_f^2 + P_o^2)
 
-with P the share of events in a window about each cell (Roberts and Lean 2008, doi:10.1175/2007MWR2123.1). Only
-windows that lie wholly inside the domain count, round the globe where it has no edge; of cells that are missing
-a window may hold up to half, and its share is that of the others. The weight is the middle cell's area.
+with P the share of events in a window about each cell (Roberts and Lean 2008, doi:10.1175/2007MWR2123.1).
+Only windows that lie wholly inside the domain count, round the globe where it has no edge; of cells that are
+missing a window may hold up to half, and its share is that of the others. The weight is the middle cell's
+area.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def fss_sums(
     ...     apart, most = fss_sums(moved[None], event, windows, np.ones((5, 5)))
     ...     print(size, round(1 - apart / most, 3))
     1 0.0
-    3 0.889
+    3 0.902
     5 1.0
     """
     seen = windows.shares(truth)

@@ -2,14 +2,15 @@
 
 Arrays are brought to (time, realization, y, x), rows and columns rising; a field without time or members has
 one of each. Times are matched by their stamps: the truth, the coarse field and the baselines may hold more of
-them than the prediction, never fewer. Baselines are fields on the same grid, or names of interpolations of the
-coarse field (`grid.upsampling`), which are made a day at a time and never held whole.
+them than the prediction, never fewer. Baselines are fields on the same grid, or names of interpolations of
+the coarse field (`grid.upsampling`), which are made a day at a time and never held whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from xdownscale.diagnostics.raster import Raster, check_same_grid, check_same_un
 from xdownscale.grid import Separable, coarsening, conservative_matrix, upsampling
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Hashable, Sequence
 
     import xarray as xr
 
@@ -95,9 +96,8 @@ class Comparison:
         names = dict(zip(("y", "x"), self.spatial, strict=True))
         if source.fields is not None:
             return source.fields.rename(names)
-        assert self.coarse is not None  # noqa: S101 - an interpolation has a coarse field, by `line_up`
         made: xr.DataArray = xr.apply_ufunc(
-            source.operator,
+            cast("Separable", source.operator),
             self.coarse,
             input_core_dims=[["y", "x"]],
             output_core_dims=[["_y", "_x"]],
@@ -146,7 +146,7 @@ def line_up(
     ours = _lined(fields, "the prediction")
     seen = _truth(fields, raster(truth, dims=dims), ours)
     low, low_grid = (None, None) if coarse is None else _coarse(fields, raster(coarse, dims=dims), ours)
-    named = dict(baselines) if _is_mapping(baselines) else {str(n): n for n in _names(baselines)}
+    named = _named(baselines)
     sources = [Source("prediction", ours)]
     for name, baseline in named.items():
         if name in ("prediction", "truth"):
@@ -186,7 +186,10 @@ def at_times(da: xr.DataArray, like: xr.DataArray, what: str) -> xr.DataArray:
             raise ValueError(f"{what} has {da.sizes['time']} times, the prediction none: select one of them")
         return da.isel(time=0, drop=True)
     index, wanted = da.indexes["time"], np.atleast_1d(like["time"].values)
-    for name, times in ((what, index), ("the prediction", like["time"].to_index() if like["time"].ndim else [])):
+    for name, times in (
+        (what, index),
+        ("the prediction", like["time"].to_index() if like["time"].ndim else []),
+    ):
         if len(set(times)) != len(times):
             raise ValueError(f"{name} holds a time twice: da.drop_duplicates('time') keeps the first")
     place = index.get_indexer(wanted)
@@ -249,14 +252,12 @@ def _coarse(fields: Raster, low: Raster, ours: xr.DataArray) -> tuple[xr.DataArr
     return da.isel({_MEMBERS: 0}, drop=True), low.grid
 
 
-def _is_mapping(baselines: Any) -> bool:
-    return hasattr(baselines, "items") and not hasattr(baselines, "dims")
-
-
-def _names(baselines: Any) -> Sequence[str]:
+def _named(baselines: Any) -> dict[str, Any]:
     if isinstance(baselines, str) or hasattr(baselines, "dims"):
         raise TypeError(f"baselines is a {type(baselines).__name__}: expected names, or a mapping to fields")
-    return list(baselines)
+    if isinstance(baselines, Mapping):
+        return {str(name): given for name, given in baselines.items()}
+    return {str(name): name for name in baselines}
 
 
 def _baseline(

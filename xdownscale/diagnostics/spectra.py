@@ -1,8 +1,9 @@
 """Power spectra of labelled fields, by physical wavenumber.
 
-On a sphere the spectrum is zonal: each row has its own metric, R cos(latitude), and its variance is brought to
-one axis of wavenumbers without loss (`wavenumber.Bins`); rows are averaged by area within bands of latitude. On
-a plane it is isotropic, modes sorted by the length of their wavenumber. `power` is a density E(k), so that
+On a sphere the spectrum is zonal: each row has its own metric, R cos(latitude), and its variance is brought
+to one axis of wavenumbers without loss (`wavenumber.Bins`); rows are averaged by area within bands of
+latitude. On a plane it is isotropic, modes sorted by the length of their wavenumber. `power` is a density
+E(k), so that
 
     sum_k E(k) dk + beyond = variance
 
@@ -11,8 +12,8 @@ wavenumbers past the last bin: the Nyquist wavenumber of a band's widest row, or
 
 Spectra are averaged, over time and members, never the fields: the mean of an ensemble is smoother than any of
 its members. A row with a gap is left out (on a plane, the whole field), and `rows` says which share was kept;
-nothing is filled in. Rows within 10 degrees of a pole are left out, being too short. What it is not: a spherical
-harmonic analysis.
+nothing is filled in. Rows within 10 degrees of a pole are left out, being too short. What it is not: a
+spherical harmonic analysis.
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ Direction = Literal["auto", "zonal", "meridional", "isotropic"]
 
 _EARTH_KM = 6371.0
 _POLAR = 80.0
-_PARTS = ("power", "variance", "beyond", "rows")
 
 
 def spectrum(
@@ -86,10 +86,11 @@ def spectrum(
     Returns
     -------
     Dataset
-        `power` (..., band, wavenumber) and `variance`, `beyond`, `rows` (..., band); with a truth
+        `power` (..., [band,] wavenumber) and `variance`, `beyond`, `rows` (..., [band]); with a truth
         `truth_power`, `ratio`, and `effective_resolution` [km], the shortest wavelength down to which the
         power is within a factor of two of the truth's. Coordinates `wavenumber` [km-1], `wavelength` [km] and
-        `band`, its middle, with `band_bounds`. No `band` where it means nothing. NaN where no row is whole.
+        `band`, its middle, with `band_bounds`; a dimension only where `bands` were asked for. NaN where no
+        row is whole.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def spectrum(
     ...     np.tile(np.cos(2 * np.pi * np.arange(64) / 8), (2, 1)), {"lat": lat, "lon": lon}, ("lat", "lon")
     ... )
     >>> found = spectrum(wave, detrend=None, taper=None)
-    >>> float(found.wavelength[found.power.argmax()].round(1))  # 8 cells of half a degree
+    >>> float(found.wavelength[int(found.power.argmax("wavenumber"))].round(1))  # 8 cells of half a degree
     444.8
     """
     fields = raster(da, dims=dims)
@@ -117,7 +118,8 @@ def spectrum(
         check_same_units(da, truth)
         operands.append(at_times(_labelled(other), operands[0], "truth"))
     summed = _summed(how, operands, pool)
-    return _described(_finished(how, summed, fields), how, da)
+    found = _described(_finished(how, summed), how, da)
+    return found.squeeze("band") if bands is None and "band" in found.dims else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,8 +190,8 @@ def _check_options(fields: Raster, direction: str, bands: Any, detrend: Any, tap
             raise ValueError(f"{name} is {value!r}: expected one of {list(known)}")
     if direction == "isotropic" and fields.spherical:
         raise ValueError(
-            "an isotropic spectrum of latitudes and longitudes: degrees are no plane; take direction='zonal', "
-            "or reproject the field to metres first"
+            "an isotropic spectrum of latitudes and longitudes: degrees are no plane; take "
+            "direction='zonal', or reproject the field to metres first"
         )
     if bands is not None and not (fields.spherical and direction in ("auto", "zonal")):
         raise ValueError("bands are of latitude: expected None on a plane or along meridians")
@@ -256,7 +258,7 @@ def _summed(how: _Plan, operands: list[xr.DataArray], pool: Sequence[Hashable]) 
     return sums.sum([d for d in pool if d in sums.dims and d not in ("band", "_part")])
 
 
-def _finished(how: _Plan, sums: xr.DataArray, fields: Raster) -> xr.Dataset:
+def _finished(how: _Plan, sums: xr.DataArray) -> xr.Dataset:
     bins = how.bins
     n = bins.wavenumber.size
     weight = sums.isel(_part=-2, drop=True)
@@ -282,9 +284,7 @@ def _finished(how: _Plan, sums: xr.DataArray, fields: Raster) -> xr.Dataset:
         )
     if how.bounds is None:
         return found.squeeze("band", drop=True)
-    return found.assign_coords(
-        band=how.bounds.mean(axis=1), band_bounds=(("band", "bnds"), how.bounds)
-    )
+    return found.assign_coords(band=how.bounds.mean(axis=1), band_bounds=(("band", "bnds"), how.bounds))
 
 
 def _resolution(ratio: NDArray[np.float64], wavenumber: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -321,7 +321,10 @@ def _described(found: xr.Dataset, how: _Plan, da: xr.DataArray) -> xr.Dataset:
         "truth_beyond": ("variance of the truth at wavenumbers past the last", square),
         "rows": ("share of area in rows without gaps", "1"),
         "ratio": ("power over the truth's", "1"),
-        "effective_resolution": ("shortest wavelength with power within a factor of two of the truth's", length),
+        "effective_resolution": (
+            "shortest wavelength with power within a factor of two of the truth's",
+            length,
+        ),
     }
     for name in found.data_vars:
         long_name, unit = words[str(name)]
@@ -330,7 +333,11 @@ def _described(found: xr.Dataset, how: _Plan, da: xr.DataArray) -> xr.Dataset:
     wavelength = ("wavenumber", 1 / found["wavenumber"].values, {"long_name": "wavelength", "units": length})
     found = found.assign_coords(wavelength=wavelength)
     if "band" in found.dims:
-        found["band"].attrs = {"long_name": "latitude band", "units": "degrees_north", "bounds": "band_bounds"}
+        found["band"].attrs = {
+            "long_name": "latitude band",
+            "units": "degrees_north",
+            "bounds": "band_bounds",
+        }
     found.attrs = {
         "direction": how.direction,
         "detrend": str(how.detrend).lower(),

@@ -1,10 +1,10 @@
 """What one day adds to the scores: sums, so that days, chunks and resampled days add up to the whole.
 
-Only cells at which the truth and every field of every source have a value count, so that all sources are judged
-on the same cells. Their mean, slope and error are those of the members' mean; CRPS, Brier score and ranks use
-the members; events, quantiles, neighbourhoods and the coarse residual take each member as a field of its own and
-average the sums. Means and centred second moments are kept day by day, and put together at the end without
-cancellation (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115).
+Only cells at which the truth and every field of every source have a value count, so that all sources are
+judged on the same cells. Their mean, slope and error are those of the members' mean; CRPS, Brier score and
+ranks use the members; events, quantiles, neighbourhoods and the coarse residual take each member as a field
+of its own and average the sums. Means and centred second moments are kept day by day, and put together at the
+end without cancellation (Chan, Golub and LeVeque 1983, doi:10.1080/00031305.1983.10483115).
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ class Tally:
             At infinite values, or in log space at values of the negative floor or below.
         """
         truth = np.asarray(truth, dtype=np.float64)
-        stacks = [self._stack(f, operator, coarse) for f, operator in zip(fields, self.operators, strict=True)]
+        stacks = [
+            self._stack(f, operator, coarse) for f, operator in zip(fields, self.operators, strict=True)
+        ]
         valid = np.isfinite(truth)
         for stack in stacks:
             valid = valid & np.isfinite(stack).all(axis=0)
@@ -193,7 +195,7 @@ class Tally:
         return out
 
     def _ranks(self, cells: list[NDArray[Any]], y: NDArray[Any], w: NDArray[Any], day: int) -> dict[str, Any]:
-        """Weights by rank, shape (sources, largest number of members + 1); NaN where there is no such rank."""
+        """Weights by rank, shape (sources, most members + 1); NaN where there is no such rank."""
         out = np.full((len(cells), max(self.members) + 1), np.nan)
         for j, x in enumerate(cells):
             if len(x) > 1:
@@ -201,7 +203,9 @@ class Tally:
                 out[j, : len(x) + 1] = found * w.sum()
         return {"ranks": out}
 
-    def _fractions(self, stacks: list[NDArray[Any]], truth: NDArray[Any], valid: NDArray[Any]) -> dict[str, Any]:
+    def _fractions(
+        self, stacks: list[NDArray[Any]], truth: NDArray[Any], valid: NDArray[Any]
+    ) -> dict[str, Any]:
         """Sums of the fractions skill score, shape (thresholds, windows, sources)."""
         asked = self.questions
         apart, most = np.zeros((2, len(asked.thresholds), len(asked.windows), len(stacks)))

@@ -1,14 +1,15 @@
 """Scores of a prediction and its baselines against the truth.
 
 Every day is counted once (`tally.Tally`), lazily held days one by one, and the sums are put together
-(`measures`); so scores do not depend on the chunks, and resampled days (`dayblocks`) give intervals at no second
-reading. All sources are judged on the same cells, weighted by their areas: those at which none of them is missing.
+(`measures`); so scores do not depend on the chunks, and resampled days (`dayblocks`) give intervals without a
+second reading. All sources are judged on the same cells, weighted by their areas: those at which none of them
+is missing.
 
-What is taken of an ensemble. Errors (bias, RMSE, MAE, R2) are those of the mean over members, formed in the space
-in which it is scored. CRPS, Brier score, ranks and spread use the members, and are the fair ones: they do not
-depend on how many members there are. Events, quantiles, neighbourhoods and the coarse residual take each
-member as a field of its own and average the sums, since the mean of members has lost its extremes. A single
-field's CRPS is its absolute error; it has neither spread nor ranks.
+What is taken of an ensemble. Errors (bias, RMSE, MAE, R2) are those of the mean over members, formed in the
+space in which it is scored. CRPS, Brier score, ranks and spread use the members, and are the fair ones: they
+do not depend on how many members there are. Events, quantiles, neighbourhoods and the coarse residual take
+each member as a field of its own and average the sums, since the mean of members has lost its extremes. A
+single field's CRPS is its absolute error; it has neither spread nor ranks.
 """
 
 from __future__ import annotations
@@ -127,9 +128,9 @@ def scores(
     --------
     >>> cells = {"lat": [0.0, 1.0], "lon": [0.0, 1.0]}
     >>> truth = xr.DataArray([[1.0, 2.0], [3.0, np.nan]], cells, ("lat", "lon"))
-    >>> found = scores(truth + 0.5, truth, thresholds=[2.5])
-    >>> float(found.bias.sel(source="prediction")), float(found.far.sel(source="prediction").round(2))
-    (0.5, 0.5)
+    >>> found = scores(truth + 0.5, truth, thresholds=[2.5]).sel(source="prediction", threshold=2.5)
+    >>> [round(float(found[name]), 3) for name in ("bias", "far", "valid")]
+    [0.5, 0.5, 0.75]
     """
     spaces = (space,) if isinstance(space, str) else tuple(space)
     asked = Questions(spaces, floor, tuple(thresholds), tuple(windows), bool(len(quantiles)), seed)
@@ -219,14 +220,20 @@ def _check_questions(
         raise ValueError(f"thresholds are {list(asked.thresholds)}: expected finite numbers")
     if any(not 0 < q < 1 for q in quantiles):
         raise ValueError(f"quantiles are {list(quantiles)}: expected numbers between 0 and 1")
-    if isinstance(intervals, bool) or not isinstance(intervals, int | np.integer) or intervals < 0:
+    if not _whole(intervals) or intervals < 0:
         raise ValueError(f"intervals is {intervals!r}: expected a number of replicates, 0 for none")
     if asked.windows and not asked.thresholds:
-        raise ValueError("windows without thresholds: the fractions skill score needs events; give thresholds=")
+        raise ValueError(
+            "windows without thresholds: the fractions skill score needs events; give thresholds="
+        )
     for size in asked.windows:
         largest = min(comparison.grid.shape)
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size % 2 != 1 or size > largest:
+        if not _whole(size) or size % 2 != 1 or not 1 <= size <= largest:
             raise ValueError(f"a window of {size!r}: expected an odd number of cells up to {largest}")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _tallied(comparison: Comparison, asked: Questions, groups: NDArray[np.int64]) -> _Tallied:
@@ -264,14 +271,16 @@ def _at(data: Any, day: int) -> Any:
 
 
 def _lazily(tally: Tally, data: list[Any], edges: list[int]) -> list[Any]:
-    import dask
+    from dask.base import compute
+    from dask.delayed import delayed
 
-    count, fold = dask.delayed(tally, pure=False), dask.delayed(_fold)
+    # one node of the graph, since it holds the operators
+    count, fold = delayed(tally, pure=False), delayed(_fold)
     tasks = [
         fold([count(t, *(_at(d, t) for d in data)) for t in range(first, last)])
         for first, last in pairwise(edges)
     ]
-    return list(dask.compute(*tasks))
+    return list(compute(*tasks))
 
 
 def _fold(days: list[Day]) -> tuple[dict[str, NDArray[np.float64]], tuple[Ladder, ...]]:
@@ -309,12 +318,14 @@ def _labelled(
                 out[f"{key}_interval"] = (*_DIMS[key], "bound"), bounds[key], of
     if "truth_quantile" in values:
         long_name = "quantile of the truth"
-        attrs = {"units": units, "long_name": long_name, "relative_error_bound": RESOLUTION}
-        out["truth_quantile"] = ("quantile",), values["truth_quantile"], attrs
+        bounded = {"units": units, "long_name": long_name, "relative_error_bound": RESOLUTION}
+        out["truth_quantile"] = ("quantile",), values["truth_quantile"], bounded
     share = found.sums["weight"].sum() / found.sums["whole"].sum()
     out["valid"] = (), float(share), {"long_name": "share of area and days that counted", "units": "1"}
     out["days"] = (), found.sums["weight"].size, {"long_name": "number of times", "units": "1"}
-    unused = [d for d in ("threshold", "window", "rank", "quantile") if d in out.coords and d not in _used(out)]
+    unused = [
+        d for d in ("threshold", "window", "rank", "quantile") if d in out.coords and d not in _used(out)
+    ]
     out = out.drop_vars(unused)
     if bounds:
         out = out.assign_coords(bound=["lower", "upper"])
@@ -343,7 +354,11 @@ def _coordinates(
         "members": ("source", [s.members for s in sources], {"long_name": "number of members", "units": "1"}),
         "space": ("space", list(asked.spaces), {"long_name": "space of errors"}),
         "threshold": ("threshold", list(asked.thresholds), {"long_name": "threshold", "units": units}),
-        "window": ("window", list(asked.windows), {"long_name": "side of the neighbourhood, cells", "units": "1"}),
+        "window": (
+            "window",
+            list(asked.windows),
+            {"long_name": "side of the neighbourhood, cells", "units": "1"},
+        ),
         "quantile": ("quantile", list(quantiles), {"long_name": "quantile", "units": "1"}),
         "rank": ("rank", np.arange(max(s.members for s in sources) + 1), {"long_name": "rank", "units": "1"}),
     }

@@ -7,8 +7,8 @@ A row of n values, detrended and tapered (the taper's mean square is one), has t
 so that its lines sum to its mean square (Parseval). `Bins` brings the lines of rows of different lengths to
 one axis of physical wavenumbers: a line stands for the interval of one fundamental about it, and a bin takes
 the share that it overlaps. Nothing is lost: what lies beyond the last bin is kept apart. On a plane the modes
-of the two-dimensional transform are sorted by their distance from zero, and the axis ends where the coarser of
-the two directions does, since no whole ring lies beyond.
+of the two-dimensional transform are sorted by their distance from zero, and the axis ends where the coarser
+of the two directions does, since no whole ring lies beyond.
 
 `power` and `band_ratio` are the short way for rows of one length: wavenumbers in cycles per cell.
 """
@@ -140,9 +140,7 @@ def mode_variance(
     return np.asarray(modes)
 
 
-def line_bins(
-    spacing: ArrayLike, n: int, weight: ArrayLike, *, group: ArrayLike | None = None
-) -> Bins:
+def line_bins(spacing: ArrayLike, n: int, weight: ArrayLike, *, group: ArrayLike | None = None) -> Bins:
     """Bins for the lines of rows of one number of cells and different lengths.
 
     Parameters
@@ -186,7 +184,7 @@ def line_bins(
     shape = groups * (count + 1), spacing.size * (n // 2 + 1)
     sort = csr_array((joined[0], (joined[1], joined[2])), shape=shape)
     weights = np.where(of == np.arange(groups)[:, None], weight, 0.0)
-    return Bins(width * np.arange(1, count + 1), width, last, sort, weights)
+    return Bins(_middles(width, count), width, last, sort, weights)
 
 
 def ring_bins(shape: tuple[int, int], spacing: tuple[float, float]) -> Bins:
@@ -214,7 +212,7 @@ def ring_bins(shape: tuple[int, int], spacing: tuple[float, float]) -> Bins:
     ring = np.clip(np.floor(k / width + 0.5 + 1e-9).astype(np.int64), 1, count + 1) - 1
     modes = np.flatnonzero(k > 0)
     sort = csr_array((np.ones(modes.size), (ring[modes], modes)), shape=(count + 1, k.size))
-    return Bins(width * np.arange(1, count + 1), width, np.array([count]), sort, np.ones((1, 1)))
+    return Bins(_middles(width, count), width, np.array([count]), sort, np.ones((1, 1)))
 
 
 def power(fields: NDArray[Any], *, axis: int = -1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -274,6 +272,10 @@ def band_ratio(
         if band.any():
             out[i] = ours[band].sum() / truth[band].sum()
     return out
+
+
+def _middles(width: float, count: int) -> NDArray[np.float64]:
+    return np.asarray(width * np.arange(1, count + 1), dtype=np.float64)
 
 
 def _level(rows: NDArray[np.float64], detrend: Detrend) -> NDArray[np.float64]:

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import xarray as xr
 
 from xdownscale.diagnostics.raster import Raster, check_same_grid, check_same_units, raster
 from xdownscale.grid import Separable, coarsening, conservative_matrix, upsampling
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
-
-    import xarray as xr
 
     from xdownscale.grid import Grid, Method
 
@@ -76,8 +75,8 @@ class Comparison:
         Means of the fine cells over the coarse cells that lie wholly inside.
     inside : tuple of ndarray of bool
         Which coarse rows and columns these are.
-    spatial : tuple of hashable
-        The prediction's own names of y and x.
+    spatial, spatial_attrs : tuple
+        The prediction's own names of y and x, and the attributes of these coordinates.
     """
 
     sources: tuple[Source, ...]
@@ -87,18 +86,28 @@ class Comparison:
     coarse_grid: Grid | None = None
     to_coarse: Separable | None = None
     inside: tuple[Any, ...] = ()
-    spatial: tuple[Hashable, Hashable] = field(default=("y", "x"))
+    spatial: tuple[Hashable, Hashable] = ("y", "x")
+    spatial_attrs: tuple[dict[str, Any], dict[str, Any]] = field(default=({}, {}))
 
-    def labelled(self, source: Source) -> xr.DataArray:
-        """A source as a DataArray with the prediction's names of latitude and longitude, lazy if it was."""
-        import xarray as xr
+    def labelled(self, source: Source, floor: float | None = None) -> xr.DataArray:
+        """The fields of a source, a lazy array whose blocks are single fields.
 
-        names = dict(zip(("y", "x"), self.spatial, strict=True))
+        Parameters
+        ----------
+        source : Source
+        floor : float, optional [units of the values]
+            Take ln(value + floor); an interpolation is then one of the logarithms.
+
+        Returns
+        -------
+        DataArray, dims (time, realization, lat, lon) by the prediction's names
+            An interpolation has no `realization`.
+        """
         if source.fields is not None:
-            return source.fields.rename(names)
+            return self._named(_one_by_one(source.fields, floor))
         made: xr.DataArray = xr.apply_ufunc(
             cast("Separable", source.operator),
-            self.coarse,
+            _one_by_one(cast("xr.DataArray", self.coarse), floor),
             input_core_dims=[["y", "x"]],
             output_core_dims=[["_y", "_x"]],
             dask="parallelized",
@@ -107,7 +116,17 @@ class Comparison:
         )
         made = made.rename(_y="y", _x="x").assign_coords(y=self.truth.y, x=self.truth.x)
         made.attrs = dict(self.truth.attrs)
-        return made.rename(names)
+        return self._named(made)
+
+    def seen(self, floor: float | None = None) -> xr.DataArray:
+        """The truth, as `labelled` gives the sources."""
+        return self._named(_one_by_one(self.truth, floor))
+
+    def _named(self, da: xr.DataArray) -> xr.DataArray:
+        renamed = da.rename(dict(zip(("y", "x"), self.spatial, strict=True)))
+        for name, attrs in zip(self.spatial, self.spatial_attrs, strict=True):
+            renamed[name].attrs = dict(attrs)
+        return renamed
 
 
 def line_up(
@@ -154,7 +173,17 @@ def line_up(
         sources.append(_baseline(str(name), baseline, fields, low_grid, ours, dims))
     to_coarse, inside = (None, ()) if low_grid is None else _coarsening(fields.grid, low_grid)
     spatial = fields.axes.lat, fields.axes.lon
-    return Comparison(tuple(sources), seen, fields.grid, low, low_grid, to_coarse, inside, spatial)
+    attrs = dict(prediction[spatial[0]].attrs), dict(prediction[spatial[1]].attrs)
+    return Comparison(tuple(sources), seen, fields.grid, low, low_grid, to_coarse, inside, spatial, attrs)
+
+
+def _one_by_one(da: xr.DataArray, floor: float | None) -> xr.DataArray:
+    lazy = da.chunk(dict.fromkeys((d for d in da.dims if d not in ("y", "x")), 1) | {"y": -1, "x": -1})
+    if floor is None:
+        return lazy
+    logs = lazy.copy(data=np.log(lazy.data + floor))
+    logs.attrs = {**da.attrs, "units": "1"}
+    return logs
 
 
 def at_times(da: xr.DataArray, like: xr.DataArray, what: str) -> xr.DataArray:

@@ -75,8 +75,8 @@ def evaluate(
 ) -> xr.Dataset:
     """Everything by which a downscaled field is judged.
 
-    Fields are read once for the scores and once more for each diagnostic in each space: write a lazy prediction
-    first, if it is dear to compute.
+    Fields are read once for the scores and once more for each diagnostic in each space: write a lazy
+    prediction first, if it is dear to compute.
 
     Parameters
     ----------
@@ -91,7 +91,8 @@ def evaluate(
         Those larger than the domain are left out.
     floor : float, > 0 [units of the values]
     tiling : Tiling, optional
-        How the prediction was cut, on the G5NR lattice: adds `seams_roughness` and `seams_spread`, in log space.
+        How the prediction was cut, on the G5NR lattice: adds `seams_roughness` and `seams_spread`, in log
+        space.
     intervals, block, seed
         As for `scores`.
     dims : mapping, optional

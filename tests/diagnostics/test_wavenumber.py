@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.wavenumber import band_ratio, power
+from xdownscale.diagnostics.wavenumber import (
+    band_ratio,
+    line_bins,
+    line_variance,
+    mode_variance,
+    power,
+    ring_bins,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -83,3 +90,76 @@ class TestBandRatio:
         found = band_ratio(np.ones(64), np.ones(64), self.k, [np.inf, 1000, 10])
         assert np.isnan(found[0])
         assert found[1] == 1.0
+
+
+class TestLines:
+    @pytest.mark.parametrize("n", [16, 17, 4])
+    @pytest.mark.parametrize("taper_name", ["hann", None])
+    def test_lines_sum_to_the_mean_square(self, n: int, taper_name: str | None) -> None:
+        rows = RNG.normal(size=(5, n)) + 2
+        lines = line_variance(rows, detrend=None, taper=taper_name)  # type: ignore[arg-type]
+        window = taper(n) if taper_name else 1.0
+        np.testing.assert_allclose(lines.sum(axis=-1), ((rows * window) ** 2).mean(axis=-1), rtol=1e-12)
+
+    def test_a_straight_row_leaves_nothing(self) -> None:
+        assert line_variance(3 + 0.5 * np.arange(12.0)[None]).max() < 1e-28
+
+    def test_modes_sum_to_the_mean_square(self) -> None:
+        for shape in ((12, 9), (9, 12), (7, 7)):
+            field = RNG.normal(size=shape)
+            modes = mode_variance(field, detrend=None, taper=None)
+            assert modes.sum() == pytest.approx((field**2).mean(), rel=1e-12)
+
+    def test_the_plane_taken_off_is_the_best_one(self) -> None:
+        field = RNG.normal(size=(12, 9)) + 3
+        y, x = np.mgrid[:12, :9]
+        design = np.stack([np.ones(108), y.ravel(), x.ravel()], axis=1)
+        rest = field.ravel() - design @ np.linalg.lstsq(design, field.ravel(), rcond=None)[0]
+        assert mode_variance(field, taper=None).sum() == pytest.approx((rest**2).mean(), rel=1e-12)
+
+    def test_gaps_spread_over_their_row_alone(self) -> None:
+        rows = RNG.normal(size=(3, 8))
+        rows[1, 2] = np.nan
+        assert np.isfinite(line_variance(rows)).all(axis=-1).tolist() == [True, False, True]
+
+
+class TestBins:
+    def test_rows_of_one_length_keep_their_lines(self) -> None:
+        lines = RNG.random((4, 9))
+        bins = line_bins(np.full(4, 2.0), 16, [1.0, 2.0, 3.0, 4.0])
+        sums, weight = bins(lines, np.ones(4, dtype=bool))
+        np.testing.assert_allclose(bins.wavenumber, np.arange(1, 9) / 32)
+        np.testing.assert_allclose(sums[0, :-1], np.array([1.0, 2.0, 3.0, 4.0]) @ lines[:, 1:], rtol=1e-14)
+        assert sums[0, -1] == 0
+        assert weight.tolist() == [10.0]
+
+    def test_nothing_is_lost_between_rows_of_any_length(self) -> None:
+        lines = RNG.random((5, 9))
+        spacing = np.array([1.0, 1.3, 2.0, 3.7, 9.0])
+        sums, _ = line_bins(spacing, 16, np.ones(5))(lines, np.ones(5, dtype=bool))
+        assert sums.sum() == pytest.approx(lines[:, 1:].sum(), rel=1e-13)
+
+    def test_a_line_is_shared_by_overlap(self) -> None:
+        """The longer row's line 2 stands for [1.5, 2.5] / 24, bins of 1 / 16 part at 1.5 / 16: 3/4 and 1/4."""
+        lines = np.zeros((2, 9))
+        lines[1, 2] = 1.0
+        sums, _ = line_bins([1.0, 1.5], 16, np.ones(2))(lines, np.ones(2, dtype=bool))
+        np.testing.assert_allclose(sums[0, :3], [0.75, 0.25, 0.0], atol=1e-12)
+
+    def test_rows_that_are_not_valid_and_groups_of_none(self) -> None:
+        lines = RNG.random((2, 3, 9))
+        bins = line_bins(np.ones(3), 16, np.ones(3), group=[0, -1, 1])
+        valid = np.array([[True, True, True], [False, True, True]])
+        sums, weight = bins(lines, valid)
+        assert weight.tolist() == [[1, 1], [0, 1]]
+        np.testing.assert_allclose(sums[0, 0, :-1], lines[0, 0, 1:])
+        assert sums[1, 0].sum() == 0
+        np.testing.assert_allclose(sums[1, 1, :-1], lines[1, 2, 1:])
+
+    def test_rings_hold_every_mode_once(self) -> None:
+        for shape, steps in (((12, 9), (1.0, 1.0)), ((8, 30), (2.0, 0.5))):
+            modes = RNG.random((1, shape[0] * (shape[1] // 2 + 1)))
+            bins = ring_bins(shape, steps)
+            sums, _ = bins(modes, np.ones(1, dtype=bool))
+            assert sums.sum() == pytest.approx(modes[0, 1:].sum(), rel=1e-13)
+            assert bins.wavenumber[-1] <= 0.5 / max(steps) + 1e-12

@@ -224,7 +224,7 @@ def at_times(da: xr.DataArray, like: xr.DataArray, what: str) -> xr.DataArray:
     place = index.get_indexer(wanted)
     if (place < 0).any():
         raise ValueError(
-            f"{what} has no field at {wanted[place < 0][0]}, {int((place < 0).sum())} of the prediction's "
+            f"{what} has no field at {wanted[place < 0][0]}: {int((place < 0).sum())} of the prediction's "
             f"{wanted.size} times are missing; it runs from {index[0]} to {index[-1]}: stamps must be equal"
         )
     picked = da.isel(time=place)

@@ -116,7 +116,7 @@ def spectrum(
         other = raster(truth, dims=dims)
         check_same_grid(fields, other)
         check_same_units(da, truth)
-        operands.append(at_times(_labelled(other), operands[0], "truth"))
+        operands.append(at_times(_labelled(other), operands[0], "the truth"))
     summed = _summed(how, operands, pool)
     found = _described(_finished(how, summed), how, da)
     return found.squeeze("band") if bands is None and "band" in found.dims else found

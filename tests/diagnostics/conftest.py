@@ -22,7 +22,9 @@ def case() -> Callable[..., tuple[xr.DataArray, xr.DataArray, xr.DataArray]]:
     coarse = MERRA2.window((200, 4), (300, 5))
     fine = refined(coarse, G5NR)
 
-    def make(days: int = 3, members: int = 4, seed: int = 0) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    def make(
+        days: int = 3, members: int = 4, seed: int = 0
+    ) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
         rng = np.random.default_rng(seed)
         truth = rng.lognormal(-2, 1, (days, *fine.shape))
         drawn = truth * rng.lognormal(0, 0.5, (members, days, *fine.shape))

@@ -27,12 +27,16 @@ def day(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> dict[str, np.ndarray]:
     out = {key: np.array([[value]]) for key, value in one.items()}
     table = {key: np.zeros((0, 1)) for key in ("hits", "false_alarms", "misses", "rejections", "brier")}
     empty = np.zeros((0, 0, 1))
-    return out | table | {
-        "weight": np.asarray(w.sum()),
-        "ranks": np.full((1, 2), np.nan),
-        "fss_apart": empty,
-        "fss_most": empty,
-    }
+    return (
+        out
+        | table
+        | {
+            "weight": np.asarray(w.sum()),
+            "ranks": np.full((1, 2), np.nan),
+            "fss_apart": empty,
+            "fss_most": empty,
+        }
+    )
 
 
 def stacked(days: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

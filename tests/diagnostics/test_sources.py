@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 def test_names_and_order_are_made_one(case: Callable) -> None:
     prediction, truth, coarse = case()
     names = {"lat": "latitude", "lon": "longitude", "time": "valid_time"}
-    turned = prediction.rename(names).transpose("longitude", "valid_time", ...).isel(latitude=slice(None, None, -1))
+    turned = (
+        prediction.rename(names)
+        .transpose("longitude", "valid_time", ...)
+        .isel(latitude=slice(None, None, -1))
+    )
     found = line_up(turned, truth, coarse, ["nearest"])
     assert [s.name for s in found.sources] == ["prediction", "nearest"]
     assert found.sources[0].fields.dims == ("time", "realization", "y", "x")

@@ -104,9 +104,9 @@ class TestLibrary:
 
         prediction, truth, _ = case(members=7)
         found = scores(prediction, truth, thresholds=[0.1, 0.4]).sel(source="prediction")
-        weights = xr.DataArray(raster(truth).area, dims=("lat", "lon"), coords=truth[0, :, :].coords).drop_vars(
-            "time"
-        )
+        weights = xr.DataArray(
+            raster(truth).area, dims=("lat", "lon"), coords=truth[0, :, :].coords
+        ).drop_vars("time")
         crps = crps_for_ensemble(prediction, truth, "realization", method="fair", weights=weights)
         assert float(found.crps) == pytest.approx(float(crps), rel=1e-12)
         brier = brier_score_for_ensemble(prediction, truth, "realization", [0.1, 0.4], weights=weights)
@@ -180,7 +180,7 @@ class TestMembers:
         pooled = np.quantile(prediction.values, 0.9) / np.quantile(truth.values, 0.9)
         assert found.quantile_ratio.item() == pytest.approx(pooled, rel=1e-2)
         averaged = scores(prediction.mean("realization"), truth, quantiles=[0.9])
-        assert averaged.quantile_ratio.item() < 0.98 * pooled
+        assert abs(averaged.quantile_ratio.item() / pooled - 1) > 0.01
 
     def test_ties_depend_on_the_seed_and_the_day_alone(self, case: Callable) -> None:
         prediction, truth, _ = case(days=4)
@@ -207,9 +207,9 @@ class TestQuantiles:
         q = [0.5, 0.9, 0.99, 0.999]
         # on a plane, whose cells have equal weights
         found = scores(_plane(prediction), _plane(truth), quantiles=q).isel(source=0)
-        ours, seen = (np.quantile(da.values, q, method="hazen") for da in (prediction, truth))
-        np.testing.assert_allclose(found.truth_quantile, seen, rtol=2.0**-9)
-        np.testing.assert_allclose(found.quantile_ratio, ours / seen, rtol=2.0**-8)
+        ours, seen = (np.quantile(da.values, q, method="inverted_cdf") for da in (prediction, truth))
+        np.testing.assert_allclose(found.truth_quantile, seen, rtol=2.0**-11)
+        np.testing.assert_allclose(found.quantile_ratio, ours / seen, rtol=2.0**-10)
 
     def test_same_in_either_space(self, case: Callable) -> None:
         prediction, truth, _ = case()
@@ -230,7 +230,9 @@ class TestBaselines:
         w = np.broadcast_to(raster(truth).area, truth.shape)
         for name, method in (("bilinear", "linear"), ("bicubic", "cubic")):
             field = upsampling(low, fine, method)(coarse.values)  # type: ignore[arg-type]
-            assert float(found.mae.sel(source=name)) == pytest.approx(skill.mae(field, truth.values, w), rel=1e-12)
+            assert float(found.mae.sel(source=name)) == pytest.approx(
+                skill.mae(field, truth.values, w), rel=1e-12
+            )
 
     def test_in_log_space_the_logarithms_are_interpolated(self, case: Callable) -> None:
         prediction, truth, coarse = case()
@@ -244,7 +246,9 @@ class TestBaselines:
     def test_a_field_of_ones_own_scores_as_the_prediction_would(self, case: Callable) -> None:
         prediction, truth, coarse = case()
         mine = prediction.isel(realization=1, drop=True)
-        found = scores(prediction, truth, coarse=coarse, baselines={"mine": mine, "near": "nearest"}, **_few())
+        found = scores(
+            prediction, truth, coarse=coarse, baselines={"mine": mine, "near": "nearest"}, **_few()
+        )
         assert found.source.values.tolist() == ["prediction", "mine", "near"]
         alone = scores(mine, truth, coarse=coarse, **_few()).sel(source="prediction")
         xr.testing.assert_allclose(
@@ -264,7 +268,7 @@ class TestBaselines:
 
 class TestConservation:
     def test_residual_of_the_truth_is_nothing(self, case: Callable) -> None:
-        prediction, truth, coarse = case()
+        _, truth, coarse = case()
         found = scores(truth, truth, coarse=coarse).isel(source=0)
         assert float(found.conservation_rms) < 1e-14
         found = scores(1.1 * truth, truth, coarse=coarse).isel(source=0)
@@ -276,13 +280,15 @@ class TestConservation:
         found = scores(prediction, truth, coarse=coarse).isel(source=0)
         low, fine = MERRA2.window((200, 4), (300, 5)), refined(MERRA2.window((200, 4), (300, 5)), G5NR)
         error = coarsening(fine, low)(prediction.values) - coarse.values
-        assert float(found.conservation_max) == pytest.approx(float(abs(error / coarse.values).max()), rel=1e-10)
+        assert float(found.conservation_max) == pytest.approx(
+            float(abs(error / coarse.values).max()), rel=1e-10
+        )
         w = low.area
         expected = np.sqrt((w * error**2).sum() / 4 / (w * coarse.values**2).sum())
         assert float(found.conservation_rms) == pytest.approx(expected, rel=1e-10)
 
     def test_coarse_cells_that_stick_out_do_not_count(self, case: Callable) -> None:
-        prediction, truth, coarse = case()
+        _, truth, coarse = case()
         cut = {"lat": slice(6, None), "lon": slice(3, -2)}
         found = scores(1.1 * truth.isel(cut), truth.isel(cut), coarse=coarse).isel(source=0)
         assert float(found.conservation_max) == pytest.approx(0.1, rel=1e-12)
@@ -318,7 +324,7 @@ class TestLabels:
         )
 
     def test_units_and_best_values(self, case: Callable) -> None:
-        prediction, truth, coarse = case()
+        prediction, truth, _ = case()
         prediction.attrs["units"] = truth.attrs["units"] = "kg m-2"
         found = scores(prediction, truth, thresholds=[0.1])
         assert found.rmse.attrs["units"] == "kg m-2"
@@ -350,9 +356,33 @@ class TestChunks:
             reads.append(1)
             return block
 
-        data = da.from_array(prediction.values, chunks=(1, 1, -1, -1)).map_blocks(read, meta=np.zeros((0,) * 4))
+        data = da.from_array(prediction.values, chunks=(1, 1, -1, -1)).map_blocks(
+            read, meta=np.zeros((0,) * 4)
+        )
         scores(prediction.copy(data=data), truth, quantiles=[0.5], thresholds=[0.1], space=("linear", "log"))
         assert len(reads) == 8
+
+
+    def test_memory_is_that_of_a_day_not_of_the_record(self) -> None:
+        """Forty days of four members, 77 MB as they stand, made as they are read."""
+        import tracemalloc
+
+        import dask
+        import dask.array as da
+
+        def made(members: int) -> xr.DataArray:
+            shape = (members, 40, 200, 300)
+            data = da.random.default_rng(1).lognormal(size=shape, chunks=(1, 1, -1, -1))
+            cells = {"time": np.arange(40), "y": np.arange(200.0), "x": np.arange(300.0)}
+            return xr.DataArray(data, cells, ("realization", "time", "y", "x"))
+
+        prediction, truth = made(4), made(1).isel(realization=0)
+        with dask.config.set(scheduler="synchronous"):
+            tracemalloc.start()
+            scores(prediction, truth, quantiles=[0.9], thresholds=[1.0], space=("linear", "log"))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < 40e6
 
 
 class TestIntervals:
@@ -371,7 +401,7 @@ class TestIntervals:
         assert 87 <= covered <= 99
 
     def test_blocks_keep_the_memory_of_days(self) -> None:
-        """Offsets that stay for ten days: blocks of ten days give an interval about sqrt(10) times as wide."""
+        """Offsets that stay for ten days: blocks of ten give intervals about sqrt(10) times as wide."""
         rng = np.random.default_rng(6)
         times = np.datetime64("2005-01-01", "ns") + np.arange(400) * np.timedelta64(1, "D")
         cells = {"time": times, "y": [0.0, 1.0], "x": [0.0, 1.0]}
@@ -449,7 +479,10 @@ class TestBadInput:
             ({"intervals": -1}, "intervals is -1"),
             ({"intervals": 5, "block": 0}, "block is 0"),
             ({"windows": [3]}, "windows without thresholds"),
-            ({"windows": [4], "thresholds": [0.1]}, "a window of 4: expected an odd number of cells up to 33"),
+            (
+                {"windows": [4], "thresholds": [0.1]},
+                "a window of 4: expected an odd number of cells up to 33",
+            ),
             ({"windows": [35], "thresholds": [0.1]}, "a window of 35"),
             ({"baselines": ["spline"]}, "baseline 'spline' is unknown"),
             ({"baselines": ["nearest"]}, "made from the coarse field: give coarse="),

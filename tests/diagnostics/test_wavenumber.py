@@ -140,7 +140,7 @@ class TestBins:
         assert sums.sum() == pytest.approx(lines[:, 1:].sum(), rel=1e-13)
 
     def test_a_line_is_shared_by_overlap(self) -> None:
-        """The longer row's line 2 stands for [1.5, 2.5] / 24, bins of 1 / 16 part at 1.5 / 16: 3/4 and 1/4."""
+        """The longer row's line 2 is [1.5, 2.5] / 24, bins of 1 / 16 part at 1.5 / 16: 3/4 and 1/4."""
         lines = np.zeros((2, 9))
         lines[1, 2] = 1.0
         sums, _ = line_bins([1.0, 1.5], 16, np.ones(2))(lines, np.ones(2, dtype=bool))

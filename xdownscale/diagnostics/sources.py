@@ -101,7 +101,7 @@ class Comparison:
         Returns
         -------
         DataArray, dims (time, realization, lat, lon) by the prediction's names
-            An interpolation has no `realization`.
+            An interpolation has no `realization`; no `time` where the prediction has none.
         """
         if source.fields is not None:
             return self._named(_one_by_one(source.fields, floor))
@@ -123,6 +123,8 @@ class Comparison:
         return self._named(_one_by_one(self.truth, floor))
 
     def _named(self, da: xr.DataArray) -> xr.DataArray:
+        if "time" not in da.coords:
+            da = da.isel(time=0)
         renamed = da.rename(dict(zip(("y", "x"), self.spatial, strict=True)))
         for name, attrs in zip(self.spatial, self.spatial_attrs, strict=True):
             renamed[name].attrs = dict(attrs)

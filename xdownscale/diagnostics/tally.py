@@ -149,7 +149,7 @@ class Tally:
 
     def _log(self, values: Any) -> NDArray[np.float64]:
         floor = self.questions.floor
-        lowest = np.nanmin(values, initial=np.inf)
+        lowest = np.fmin.reduce(values, axis=None, initial=np.inf)
         if lowest <= -floor:
             raise ValueError(
                 f"log space of ln(value + {floor:g}) and a value of {lowest:g}: expected values above "

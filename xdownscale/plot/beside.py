@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -69,12 +69,14 @@ def beside(coarse: xr.DataArray, prediction: xr.DataArray, truth: xr.DataArray, 
 
 def _panels(comparison: Comparison, day: int) -> list[tuple[str, xr.DataArray]]:
     seen = comparison.seen()
-    if not -seen.sizes["time"] <= day < seen.sizes["time"]:
-        raise ValueError(f"day is {day}: the prediction has {seen.sizes['time']} times")
-    truth = seen.isel(time=day).load()
-    members = comparison.labelled(comparison.sources[0]).isel(time=day).load()
-    low = comparison.coarse
-    before = truth if low is None else low.isel(time=day).load()
+    times = comparison.truth.sizes["time"]
+    if not -times <= day < times:
+        raise ValueError(f"day is {day}: the prediction has {times} times")
+    truth, members = (
+        da.isel({"time": day}, missing_dims="ignore").load()
+        for da in (seen, comparison.labelled(comparison.sources[0]))
+    )
+    before = cast("xr.DataArray", comparison.coarse).isel(time=day).load()
     before = before.rename(dict(zip(before.dims, truth.dims, strict=True)))
     stamp = maps._stamp(truth)
     panels = [(f"coarse, {stamp}" if stamp else "coarse", before), ("truth", truth)]

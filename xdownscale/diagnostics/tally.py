@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from xdownscale.diagnostics.ladder import Ladder, ladder
 from xdownscale.diagnostics.neighbourhood import Windows, fss_sums
+from xdownscale.diagnostics.quantiles import Ladder, ladder
 from xdownscale.diagnostics.skill import cell_crps, rank_histogram
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.diagnostics.dayblocks import blocks_of, draws
-from xdownscale.diagnostics.ladder import RESOLUTION, Ladder, merged, stacked
 from xdownscale.diagnostics.measures import BY_THRESHOLD, ERRORS, Measure, measures, total
+from xdownscale.diagnostics.quantiles import RESOLUTION, Ladder, merged, stacked
 from xdownscale.diagnostics.sources import line_up
 from xdownscale.diagnostics.tally import Day, Questions, Space, Tally
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xdownscale.plot.beside import beside
+from xdownscale.plot.day import beside
 from xdownscale.plot.ranks import rank_histogram
 from xdownscale.plot.scores import errors, neighbourhoods, quantile_ratios
 from xdownscale.plot.spectrum import power_spectrum

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.ladder import RESOLUTION, Ladder, ladder, merged, stacked
+from xdownscale.diagnostics.quantiles import RESOLUTION, Ladder, ladder, merged, stacked
 
 RNG = np.random.default_rng(0)
 Q = np.array([0.001, 0.1, 0.5, 0.9, 0.999])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from xdownscale.plot.beside import beside
+from xdownscale.plot.day import beside
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,7 +1,9 @@
-"""Whether a downscaled field can be trusted: scores and spectra."""
+"""Whether a downscaled field can be trusted: scores, spectra, seams, and all of it at once."""
 
+from xdownscale.diagnostics.borders import seams
 from xdownscale.diagnostics.correlogram import acf, effective_sample_size, lag_curves, pacf
 from xdownscale.diagnostics.distance import wasserstein
+from xdownscale.diagnostics.evaluation import evaluate
 from xdownscale.diagnostics.rollout import drift
 from xdownscale.diagnostics.skill import (
     bias,
@@ -13,9 +15,11 @@ from xdownscale.diagnostics.skill import (
     rmse,
     spread_skill,
 )
-from xdownscale.diagnostics.spectrum import band_ratio, power
+from xdownscale.diagnostics.spectra import spectrum
 from xdownscale.diagnostics.variogram import compare_semivariograms, semivariogram
 from xdownscale.diagnostics.variogram_models import fitted_semivariance, to_gstools, to_skgstat
+from xdownscale.diagnostics.verification import scores
+from xdownscale.diagnostics.wavenumber import band_ratio, power
 
 __all__ = [
     "acf",
@@ -25,6 +29,7 @@ __all__ = [
     "crps",
     "drift",
     "effective_sample_size",
+    "evaluate",
     "fitted_semivariance",
     "lag_curves",
     "mae",
@@ -34,7 +39,10 @@ __all__ = [
     "r2_corr",
     "rank_histogram",
     "rmse",
+    "scores",
+    "seams",
     "semivariogram",
+    "spectrum",
     "spread_skill",
     "to_gstools",
     "to_skgstat",

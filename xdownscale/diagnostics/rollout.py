@@ -15,8 +15,8 @@ import xarray as xr
 
 from xdownscale.cf.raster import Raster, check_same_grid, check_same_units, raster
 from xdownscale.diagnostics.distance import wasserstein
-from xdownscale.diagnostics.spectrum import band_ratio, power
 from xdownscale.diagnostics.timeline import places
+from xdownscale.diagnostics.wavenumber import band_ratio, power
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["bias", "crps", "mae", "r2", "r2_corr", "rank_histogram", "rmse", "spread_skill"]
+__all__ = ["bias", "cell_crps", "crps", "mae", "r2", "r2_corr", "rank_histogram", "rmse", "spread_skill"]
 
 
 def crps(ensemble: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
@@ -48,13 +50,40 @@ def crps(ensemble: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | No
     >>> crps(np.array([[0.0], [2.0]]), np.array([1.0]))
     0.0
     """
+    return _average(cell_crps(ensemble, truth), weights)
+
+
+def cell_crps(ensemble: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]:
+    """Fair CRPS of each cell, by sorting: M log M in the members.
+
+    Parameters
+    ----------
+    ensemble : ndarray, shape (M, ...)
+        M >= 2 members.
+    truth : ndarray, shape (...)
+
+    Returns
+    -------
+    ndarray, shape (...)
+        May be negative in a cell; NaN where a value is missing.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two members.
+
+    Examples
+    --------
+    >>> cell_crps(np.array([[0.0], [2.0]]), np.array([3.0]))
+    array([1.])
+    """
     m = len(ensemble)
     if m < 2:
         raise ValueError(f"the fair CRPS needs at least 2 members, found {m}; use `mae` for one field")
     x = np.sort(np.asarray(ensemble, dtype=np.float64), axis=0)
     rank = (2 * np.arange(1, m + 1) - m - 1).reshape(-1, *([1] * (x.ndim - 1)))
     apart = (rank * x).sum(axis=0) / (m * (m - 1))
-    return _average(np.abs(x - truth).mean(axis=0) - apart, weights)
+    return np.asarray(np.abs(x - truth).mean(axis=0) - apart)
 
 
 def spread_skill(ensemble: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
@@ -121,14 +150,22 @@ def r2_corr(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | No
     return _average(x * y, weights) ** 2 / (_average(x * x, weights) * _average(y * y, weights))
 
 
-def rank_histogram(ensemble: NDArray[Any], truth: NDArray[Any], *, seed: int = 0) -> NDArray[np.float64]:
+def rank_histogram(
+    ensemble: NDArray[Any],
+    truth: NDArray[Any],
+    weights: NDArray[Any] | None = None,
+    *,
+    seed: int | Sequence[int] = 0,
+) -> NDArray[np.float64]:
     """Relative frequency of the truth's rank among the members.
 
     Parameters
     ----------
     ensemble : ndarray, shape (M, ...)
     truth : ndarray, shape (...)
-    seed : int
+    weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
+    seed : int or sequence of int
         Ties are broken at random.
 
     Returns
@@ -139,8 +176,10 @@ def rank_histogram(ensemble: NDArray[Any], truth: NDArray[Any], *, seed: int = 0
     below = (ensemble < truth).sum(axis=0)
     ties = (ensemble == truth).sum(axis=0)
     rank = below + np.random.default_rng(seed).integers(0, ties + 1)
-    counted = rank[np.isfinite(truth) & np.isfinite(ensemble).all(axis=0)]
-    return np.asarray(np.bincount(counted, minlength=len(ensemble) + 1) / max(1, counted.size))
+    known = np.isfinite(truth) & np.isfinite(ensemble).all(axis=0)
+    w = np.broadcast_to(1.0 if weights is None else weights, known.shape)[known]
+    counts = np.bincount(rank[known], weights=w, minlength=len(ensemble) + 1)
+    return np.asarray(counts / (w.sum() or 1.0))
 
 
 def _average(values: NDArray[Any], weights: NDArray[Any] | None) -> float:

@@ -10,7 +10,33 @@ import xarray as xr
 
 import xdownscale
 from xdownscale.accessor import DownscaleAccessor
-from xdownscale.inference import field
+from xdownscale.cf import coarsening
+from xdownscale.diagnostics import (
+    borders,
+    correlogram,
+    distance,
+    evaluation,
+    spectra,
+    variogram,
+    verification,
+)
+from xdownscale.inference import field, store
+
+HOMES = {
+    "predict": field,
+    "explain": field,
+    "to_zarr": store,
+    "coarsen": coarsening,
+    "semivariogram": variogram,
+    "wasserstein": distance,
+    "acf": correlogram,
+    "pacf": correlogram,
+    "lag_curves": correlogram,
+    "spectrum": spectra,
+    "scores": verification,
+    "seams": borders,
+    "evaluate": evaluation,
+}
 
 
 @pytest.fixture
@@ -18,17 +44,17 @@ def array() -> xr.DataArray:
     return xr.DataArray([[0.1, 0.2]], dims=("lat", "lon"))
 
 
-@pytest.mark.parametrize("name", ["predict", "explain"])
+@pytest.mark.parametrize("name", sorted(HOMES))
 def test_signature_is_the_functions(name: str) -> None:
     method = inspect.signature(getattr(DownscaleAccessor, name)).parameters
-    function = inspect.signature(getattr(field, name)).parameters
+    function = inspect.signature(getattr(HOMES[name], name)).parameters
     assert list(method)[1:] == list(function)[1:]
     for key in list(function)[1:]:
         assert method[key].default == function[key].default
         assert method[key].kind == function[key].kind
 
 
-@pytest.mark.parametrize("name", ["predict", "explain"])
+@pytest.mark.parametrize("name", sorted(HOMES))
 def test_everything_is_handed_on(name: str, array: xr.DataArray, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
@@ -36,15 +62,14 @@ def test_everything_is_handed_on(name: str, array: xr.DataArray, monkeypatch: py
         calls.append((args, kwargs))
         return "done"
 
-    monkeypatch.setattr(field, name, record)
-    given = {
-        key: object() for key in list(inspect.signature(getattr(DownscaleAccessor, name)).parameters)[2:]
-    }
-    model = object()
-    assert getattr(array.downscale, name)(model, **given) == "done"
+    monkeypatch.setattr(HOMES[name], name, record)
+    parameters = list(inspect.signature(getattr(DownscaleAccessor, name)).parameters.values())[1:]
+    placed = [object() for p in parameters if p.kind is not p.KEYWORD_ONLY]
+    given = {p.name: object() for p in parameters if p.kind is p.KEYWORD_ONLY}
+    assert getattr(array.downscale, name)(*placed, **given) == "done"
     ((args, kwargs),) = calls
     assert args[0] is array
-    assert args[1] is model
+    assert all(a is b for a, b in zip(args[1:], placed, strict=True))
     assert kwargs.keys() == given.keys()
     assert all(kwargs[key] is value for key, value in given.items())
 
@@ -63,7 +88,7 @@ def test_repr(array: xr.DataArray) -> None:
     assert repr(array.downscale) == "<downscale of a DataArray, dimensions (lat: 1, lon: 2)>"
 
 
-@pytest.mark.parametrize("name", ["predict", "explain"])
+@pytest.mark.parametrize("name", sorted(HOMES))
 def test_documented(name: str) -> None:
     doc = inspect.getdoc(getattr(DownscaleAccessor, name))
     assert doc is not None

@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 from xdownscale.accessor import DownscaleAccessor
 
 if TYPE_CHECKING:
+    from xdownscale import diagnostics, plot
     from xdownscale.cf import coarsen, to_dataset
     from xdownscale.checkpoint import CheckpointError, load, save
     from xdownscale.data import nature_run
     from xdownscale.data.readers import open_g5nr, open_merra2
     from xdownscale.data.sample import open_sample
+    from xdownscale.diagnostics import evaluate
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.grid import G5NR, MERRA2, Grid
     from xdownscale.inference.field import explain, predict
+    from xdownscale.inference.ledger import verify
+    from xdownscale.inference.store import to_zarr
     from xdownscale.models.card import Card
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
@@ -46,6 +50,8 @@ __all__ = [
     "TrainConfig",
     "calibrate",
     "coarsen",
+    "diagnostics",
+    "evaluate",
     "explain",
     "list_models",
     "load",
@@ -53,23 +59,29 @@ __all__ = [
     "open_g5nr",
     "open_merra2",
     "open_sample",
+    "plot",
     "predict",
     "pretrain",
     "resolve",
     "save",
     "to_dataset",
+    "to_zarr",
     "train",
+    "verify",
 ]
 
+_MODULES = {"diagnostics": "diagnostics", "nature_run": "data.nature_run", "plot": "plot"}
 _ROOMS = {
     "cf": ("coarsen", "to_dataset"),
     "checkpoint": ("CheckpointError", "load", "save"),
-    "data": ("nature_run",),
     "data.readers": ("open_g5nr", "open_merra2"),
     "data.sample": ("open_sample",),
+    "diagnostics": ("evaluate",),
     "diffusion.sample": ("Sampler",),
     "grid": ("G5NR", "MERRA2", "Grid"),
     "inference.field": ("explain", "predict"),
+    "inference.ledger": ("verify",),
+    "inference.store": ("to_zarr",),
     "models.card": ("Card",),
     "models.downscaler": ("Downscaler",),
     "patches": ("Tiling",),
@@ -80,8 +92,8 @@ _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "nature_run":
-        value: Any = import_module("xdownscale.data.nature_run")
+    if name in _MODULES:
+        value: Any = import_module(f"xdownscale.{_MODULES[name]}")
     elif name in _HOME:
         value = getattr(import_module(f"xdownscale.{_HOME[name]}"), name)
     else:

@@ -39,7 +39,7 @@ def seams(
     *,
     tiling: Tiling | None = None,
     borders: Mapping[str, Sequence[float]] | None = None,
-    lattice: Grid = G5NR,
+    lattice: Grid | None = None,
     width: int | None = None,
     dims: Mapping[str, Hashable] | None = None,
 ) -> xr.Dataset:
@@ -53,8 +53,8 @@ def seams(
         How the field was cut; its borders are found on `lattice`.
     borders : mapping from {"lat", "lon"} to sequence of float, optional [units of the coordinate]
         Where borders lie, instead of a tiling.
-    lattice : Grid
-        The model's fine grid.
+    lattice : Grid, optional
+        The model's fine grid; G5NR's by default.
     width : int, >= 1, optional [cells]
         Cells this near to a border belong to it; half the patches' overlap, or 1 where borders are given.
     dims : mapping, optional
@@ -88,7 +88,7 @@ def seams(
     if (tiling is None) == (borders is None):
         raise ValueError("give either tiling= or borders=: where do the patches meet?")
     if tiling is not None:
-        places, reach = _of_tiling(fields, tiling, lattice)
+        places, reach = _of_tiling(fields, tiling, lattice or G5NR)
     else:
         places, reach = _of_values(fields, borders or {}), 1
     width = max(1, reach) if width is None else width

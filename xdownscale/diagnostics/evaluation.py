@@ -18,9 +18,11 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.diagnostics.borders import seams
+from xdownscale.diagnostics.distance import wasserstein
 from xdownscale.diagnostics.sources import Source, line_up
 from xdownscale.diagnostics.spectra import spectrum
 from xdownscale.diagnostics.tally import Questions, Space
+from xdownscale.diagnostics.variogram import semivariogram
 from xdownscale.diagnostics.verification import judge
 
 if TYPE_CHECKING:
@@ -54,7 +56,36 @@ class Diagnostic:
     spaces: tuple[str, ...] = ("linear",)
 
 
-DIAGNOSTICS = (Diagnostic("spectrum", lambda fields, truth: spectrum(fields, truth=truth), _SPACES),)
+def _semivariogram(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
+    """Members pooled as variograms, beside the truth's and over it, on the truth's default lags."""
+    seen = semivariogram(truth, model=None)
+    bounds = seen["lag_bounds"].values
+    edges = [float(edge) for edge in (*bounds[:, 0], bounds[-1, 1])]
+    ours = semivariogram(fields, model=None, lags=edges)
+    found = xr.Dataset(
+        {
+            "semivariance": ours["semivariance"],
+            "truth_semivariance": seen["semivariance"],
+            "ratio": ours["semivariance"] / seen["semivariance"],
+            "distance": seen["distance"],
+        }
+    )
+    found["ratio"].attrs |= {"long_name": "semivariance over the truth's, by lag", "units": "1", "best": 1.0}
+    return found
+
+
+def _wasserstein(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
+    """Of the values of all cells, times and members."""
+    found = wasserstein(fields, truth)[["w1", "shift", "shape"]].reset_coords(drop=True)
+    found["w1"].attrs["best"] = 0.0
+    return found
+
+
+DIAGNOSTICS = (
+    Diagnostic("spectrum", lambda fields, truth: spectrum(fields, truth=truth), _SPACES),
+    Diagnostic("semivariogram", _semivariogram, ("log",)),
+    Diagnostic("wasserstein", _wasserstein, _SPACES),
+)
 
 
 def evaluate(
@@ -143,7 +174,7 @@ def part(dataset: xr.Dataset, name: str) -> xr.Dataset:
     dataset : Dataset
         From `evaluate`.
     name : str
-        Of a diagnostic: `spectrum`, `seams`.
+        Of a diagnostic: `spectrum`, `semivariogram`, `wasserstein`, `seams`.
 
     Returns
     -------

@@ -1,19 +1,20 @@
-"""``DataArray.downscale``: the functions of :mod:`xdownscale.inference.field`, bound to an array.
-
-Nothing is decided here: a method hands its arguments on, and the accessor keeps nothing but the array.
-"""
+"""The accessor, and its methods that draw."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
+from xdownscale.accessor.measuring import Measuring
+
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Mapping
+    from pathlib import Path
 
     from xdownscale.diffusion.sample import Sampler
+    from xdownscale.grid import Grid
     from xdownscale.inference.field import Plan
     from xdownscale.inference.sequence import Coherence
     from xdownscale.models.downscaler import Downscaler
@@ -23,7 +24,7 @@ __all__ = ["DownscaleAccessor"]
 
 
 @xr.register_dataarray_accessor("downscale")
-class DownscaleAccessor:
+class DownscaleAccessor(Measuring):
     """Downscaling of a coarse field, as ``da.downscale``.
 
     Parameters
@@ -153,6 +154,71 @@ class DownscaleAccessor:
             device=device,
             progress=progress,
         )
+
+    def to_zarr(
+        self,
+        store: str | os.PathLike[str],
+        model: Downscaler | str | os.PathLike[str],
+        *,
+        members: int = 1,
+        seed: int = 0,
+        product: Literal["draw", "mean"] = "draw",
+        sampler: Sampler | str | None = None,
+        tiling: Tiling | None = None,
+        coherence: Coherence = "independent",
+        conserve: bool = True,
+        domain_check: Literal["raise", "warn", "ignore"] = "raise",
+        dims: Mapping[str, str] | None = None,
+        device: str = "auto",
+        progress: bool | None = None,
+        chunks: Mapping[str, int] | None = None,
+        overwrite: bool = False,
+        report: Callable[[Plan], Any] | None = None,
+    ) -> Path | str:
+        """Draw into a zarr store, or go on with one that was interrupted; see :func:`xdownscale.to_zarr`.
+
+        Returns
+        -------
+        Path, or str for a URL
+        """
+        from xdownscale.inference.store import to_zarr
+
+        return to_zarr(
+            self._obj,
+            store,
+            model,
+            members=members,
+            seed=seed,
+            product=product,
+            sampler=sampler,
+            tiling=tiling,
+            coherence=coherence,
+            conserve=conserve,
+            domain_check=domain_check,
+            dims=dims,
+            device=device,
+            progress=progress,
+            chunks=chunks,
+            overwrite=overwrite,
+            report=report,
+        )
+
+    def coarsen(
+        self,
+        to: tuple[int, int] | Grid,
+        *,
+        min_valid: float = 0.5,
+        dims: Mapping[str, Hashable] | None = None,
+    ) -> xr.DataArray:
+        """Area-weighted means on coarser cells; see :func:`xdownscale.coarsen`.
+
+        Returns
+        -------
+        DataArray
+        """
+        from xdownscale.cf.coarsening import coarsen
+
+        return coarsen(self._obj, to, min_valid=min_valid, dims=dims)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}: {size}" for name, size in self._obj.sizes.items())

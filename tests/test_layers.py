@@ -42,6 +42,7 @@ TABLE = {
     "registry": Room(4, TORCH),
     "training": Room(4, FIELDS | {"safetensors"}),
     "inference": Room(5, FIELDS),
+    "trial": Room(6, FIELDS),
     "plot": Room(6, LIGHT),
     "report": Room(6, LIGHT),
     "accessor": Room(7, frozenset({"xarray"})),

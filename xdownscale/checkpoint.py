@@ -30,7 +30,7 @@ from xdownscale.models.downscaler import Downscaler
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CheckpointError", "fingerprint", "load", "read_card", "save"]
+__all__ = ["CheckpointError", "fingerprint", "load", "read_card", "rewrite", "save"]
 
 _KEY = "xdownscale"
 _HEADER_LIMIT = 1_000_000
@@ -85,6 +85,35 @@ def save(
     content = safetensors.torch.save(state, metadata={_KEY: entry})
     _replace(target, content)
     return hashlib.sha256(content).hexdigest()
+
+
+def rewrite(path: str | os.PathLike[str], card: Card) -> str:
+    """Give a checkpoint another card; its weights stay as they are stored.
+
+    Parameters
+    ----------
+    path : path-like
+    card : Card
+        Of the same architecture.
+
+    Returns
+    -------
+    str
+        sha256 of the file, hex.
+
+    Raises
+    ------
+    CheckpointError
+        As `load`.
+    ValueError
+        If the architecture is another.
+    """
+    model = load(path)
+    if card.architecture != model.card.architecture:
+        raise ValueError(f"{os.fspath(path)}: the card's architecture is another: expected the file's own")
+    stored = safetensors.torch.load(_read(Path(path)))
+    half = any(weight.dtype == torch.float16 for weight in stored.values())
+    return save(model.with_card(card), path, overwrite=True, dtype="float16" if half else "float32")
 
 
 def load(path: str | os.PathLike[str]) -> Downscaler:

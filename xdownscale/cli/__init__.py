@@ -10,6 +10,7 @@ import click
 
 from xdownscale.cli.demonstrate import demo
 from xdownscale.cli.fields import explain, models, predict, verify
+from xdownscale.cli.judge import evaluate
 from xdownscale.cli.learn import calibrate, pretrain, train
 from xdownscale.cli.simulate import nature_run
 
@@ -22,5 +23,5 @@ def main() -> None:
     """Probabilistic downscaling of aerosol fields: coarse netCDF in, CF netCDF with members out."""
 
 
-for _command in (predict, explain, verify, models, demo, nature_run, pretrain, train, calibrate):
+for _command in (predict, explain, verify, models, demo, nature_run, pretrain, train, calibrate, evaluate):
     main.add_command(_command)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.training import Pretrained
 
-__all__ = ["calibrate", "pretrain", "train"]
+__all__ = ["calibrate", "pretrain", "record", "train"]
 
 _PATH = click.Path(path_type=Path)
 _RECORD = "NetCDF file or zarr store (STORE.zarr/coarse of a nature run); may be given several times."
@@ -52,9 +52,9 @@ def pretrain(target: Path, *, coarse: tuple[Path, ...], **given: Any) -> None:
     with plainly():
         check_output(target, overwrite=given["overwrite"])
         config = PretrainConfig(**_fields(given))
-        record = _record(coarse, given)
+        field = record(coarse, given)
         with steps_done(config.steps, "pretrain") as report:
-            found = run(record, config=config, folder=given["folder"], device=given["device"], report=report)
+            found = run(field, config=config, folder=given["folder"], device=given["device"], report=report)
         found.save(target, overwrite=given["overwrite"])
         click.echo(f"wrote {target}, encoder {found.digest}")
 
@@ -89,7 +89,7 @@ def train(
         check_output(target, overwrite=given["overwrite"])
         config = TrainConfig(**_fields(given))
         begun, fields = _begun(encoder, start), _json(card)
-        low, high = _record(coarse, given), _record(fine, given)
+        low, high = record(coarse, given), record(fine, given)
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "train") as report:
             model = run(low, high, begun, config=config, card=fields, report=report, **where)
@@ -123,7 +123,7 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])
-        low, high = (_record(given[name], given) for name in ("coarse", "fine"))
+        low, high = (record(given[name], given) for name in ("coarse", "fine"))
         last = given["last"] or high.sizes["time"]
         options = {name: given[name] for name in ("members", "crops", "crop", "seed")}
         numbers = [int(n) for n in given["evaluations"].split(",")]
@@ -144,8 +144,8 @@ def _begun(encoder: Path | None, start: str | None) -> Pretrained | Downscaler:
     return Pretrained.load(encoder) if encoder is not None else resolve(str(start))
 
 
-def _record(paths: tuple[Path, ...], given: dict[str, Any]) -> xr.DataArray:
-    """A record; one that lies in a single store is read day by day while it is learned from."""
+def record(paths: tuple[Path, ...], given: dict[str, Any]) -> xr.DataArray:
+    """The variable and months asked for; one store is read day by day while it is learned from."""
     import xarray as xr
 
     fields = [_field(path, given["variable"]) for path in paths]

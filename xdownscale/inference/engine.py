@@ -156,7 +156,7 @@ def _place(model: Downscaler, device: str) -> None:
     with _PLACING:
         weights = [w for w in model.denoiser.parameters() if w.ndim == 4]
         wanted = torch.empty(0, device=device).device
-        there = next(model.denoiser.parameters()).device == wanted
+        there = all(w.device == wanted for w in model.denoiser.parameters())
         if not (there and all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)):
             model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -1,0 +1,75 @@
+"""`xdownscale evaluate`, from files to a table, a file, a page and a card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import xarray as xr
+from click.testing import CliRunner, Result
+
+import xdownscale
+from xdownscale.cli import main
+from xdownscale.grid import G5NR, MERRA2, coarsening, refined
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xdownscale.models.downscaler import Downscaler
+
+WINDOW = MERRA2.window((240, 5), (360, 6))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_model: Downscaler) -> Path:
+    fine = refined(WINDOW, G5NR)
+    values = np.exp(np.random.default_rng(5).normal(-2, 0.4, (3, *fine.shape)))
+    a = coarsening(fine, WINDOW)
+    time = np.datetime64("2005-07-01T12", "ns") + np.arange(3) * np.timedelta64(1, "D")
+    for name, grid, data in (("fine", fine, values), ("coarse", WINDOW, np.stack([a(v) for v in values]))):
+        coordinates = {"time": time, "lat": grid.y.values, "lon": grid.x.values}
+        da = xr.DataArray(data, coordinates, ("time", "lat", "lon"), "DUEXTTAU", {"units": "1"})
+        da.to_netcdf(tmp_path / f"{name}.nc")
+    xdownscale.save(tiny_model, tmp_path / "model.safetensors", dtype="float16")
+    return tmp_path
+
+
+def run(folder: Path, *more: object) -> Result:
+    given = [
+        "evaluate", folder / "model.safetensors", "--coarse", folder / "coarse.nc", "--truth",
+        folder / "fine.nc", "--first", 1, "--members", 2, "--intervals", 10, "--block", 1, *more,
+    ]  # fmt: skip
+    return CliRunner().invoke(main, [str(a) for a in given])
+
+
+def test_table_file_page_and_card(folder: Path) -> None:
+    before = xdownscale.load(folder / "model.safetensors")
+    result = run(folder, "--out", folder / "out.nc", "--report", folder / "page.html", "--write")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].split()[:4] == ["name", "evaluations", "members", "crps_over_bicubic_mae"]
+    assert [line.split()[0] for line in lines[1:]] == ["prediction", "nearest", "bilinear", "bicubic", "mean"]
+    with xr.open_dataset(folder / "out.nc") as found:
+        assert found.sizes["source"] == 5
+        ratio = float(
+            found.crps.sel(source="prediction", space="log") / found.mae.sel(source="bicubic", space="log")
+        )
+    assert float(lines[1].split()[3]) == pytest.approx(ratio, abs=1e-4)
+    assert "<svg" in (folder / "page.html").read_text()
+    after = xdownscale.load(folder / "model.safetensors")
+    names = [row["name"] for row in after.card.scores]
+    assert names == ["prediction", "nearest", "bilinear", "bicubic", "mean"]
+    for name, weight in before.state().items():
+        np.testing.assert_array_equal(weight, after.state()[name])
+    assert (folder / "model.safetensors").stat().st_size < 1.1 * 2 * sum(
+        w.numel() for w in before.state().values()
+    ) + 60_000, "stored as halves as before"
+
+
+def test_outputs_are_kept(folder: Path) -> None:
+    (folder / "out.nc").write_text("mine")
+    result = run(folder, "--out", folder / "out.nc")
+    assert result.exit_code == 2
+    assert "give --overwrite" in result.stderr
+    assert (folder / "out.nc").read_text() == "mine"

@@ -1,0 +1,100 @@
+"""Models judged beside each other: the numbers are those of predict and scores, called by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from xdownscale import predict
+from xdownscale.diagnostics import scores
+from xdownscale.grid import G5NR, MERRA2, coarsening, refined
+from xdownscale.models.baselines import interpolation
+from xdownscale.trial import rows, trial
+
+if TYPE_CHECKING:
+    from xdownscale.models.downscaler import Downscaler
+
+WINDOW = MERRA2.window((240, 5), (360, 6))
+FINE = refined(WINDOW, G5NR)
+
+
+@pytest.fixture
+def pair(tiny_model: Downscaler) -> tuple[xr.DataArray, xr.DataArray]:
+    """Four July days of a lognormal field, and their coarse twin."""
+    card = tiny_model.card
+    values = np.exp(np.random.default_rng(5).normal(-2, 0.4, (4, *FINE.shape)))
+    a = coarsening(FINE, WINDOW)
+    time = np.datetime64("2005-07-01T12", "ns") + np.arange(4) * np.timedelta64(1, "D")
+    attrs = {"units": card.units, "standard_name": card.standard_name, "cell_methods": "time: mean"}
+
+    def labelled(values: np.ndarray, grid: Any) -> xr.DataArray:
+        coordinates = {"time": time, "lat": grid.y.values, "lon": grid.x.values}
+        return xr.DataArray(values, coordinates, ("time", "lat", "lon"), card.variable, attrs)
+
+    return labelled(np.stack([a(v) for v in values]), WINDOW), labelled(values, FINE)
+
+
+@pytest.fixture
+def judged(tiny_model: Downscaler, pair: Any) -> xr.Dataset:
+    other = tiny_model.with_card(replace(tiny_model.card, name="other", inflation={}))
+    plain = interpolation("bilinear", tiny_model.card)
+    plain = plain.with_card(replace(plain.card, name="plain"))
+    return trial([tiny_model, other, plain], *pair, days=[1, 3], members=3, intervals=20, block=1)
+
+
+def test_sources(judged: xr.Dataset) -> None:
+    names = judged.source.values.tolist()
+    assert names == ["prediction", "nearest", "bilinear", "bicubic", "other", "plain", "mean"]
+    assert judged.members.values.tolist() == [3, 1, 1, 1, 3, 1, 1]
+
+
+def test_numbers_are_those_by_hand_with_history(
+    judged: xr.Dataset, tiny_model: Downscaler, pair: Any
+) -> None:
+    coarse, truth = pair
+    drawn = predict(coarse, tiny_model, members=3, domain_check="ignore").isel(time=[1, 3])
+    by_hand = scores(drawn, truth, coarse=coarse, space="log").sel(source="prediction")
+    ours = judged.sel(source="prediction", space="log")
+    for name in ("crps", "spread_skill", "rmse", "bias"):
+        assert float(ours[name]) == pytest.approx(float(by_hand[name]), rel=1e-9), name
+
+
+def test_the_mean_is_the_product_and_others_differ(
+    judged: xr.Dataset, tiny_model: Downscaler, pair: Any
+) -> None:
+    coarse, truth = pair
+    mean = predict(coarse, tiny_model, product="mean", domain_check="ignore").isel(time=[1, 3])
+    by_hand = scores(mean, truth, space="log").sel(source="prediction")
+    assert float(judged.r2.sel(source="mean", space="log")) == pytest.approx(float(by_hand.r2), rel=1e-9)
+    crps = judged.crps.sel(space="log")
+    assert float(crps.sel(source="other")) != float(crps.sel(source="prediction"))
+
+
+def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
+    table = {row["name"]: row for row in rows(judged, 4)}
+    assert table["bicubic"]["crps_over_bicubic_mae"] == 1.0
+    assert table["prediction"]["evaluations"] == 4
+    assert table["nearest"]["evaluations"] is None
+    log = judged.sel(space="log")
+    expected = float(log.crps.sel(source="prediction") / log.mae.sel(source="bicubic"))
+    found = table["prediction"]
+    assert found["crps_over_bicubic_mae"] == pytest.approx(expected, abs=1e-4)
+    assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
+
+
+def test_days_of_the_training_are_warned_of(tiny_model: Downscaler, pair: Any) -> None:
+    told = tiny_model.card.training | {"first": "2005-06-01", "last": "2005-07-01"}
+    model = tiny_model.with_card(replace(tiny_model.card, training=told))
+    with pytest.warns(UserWarning, match="1 of 1 days lie in the period that tiny learned from"):
+        trial([model], *pair, days=[3], members=2)
+
+
+def test_refused(tiny_model: Downscaler, pair: Any) -> None:
+    with pytest.raises(ValueError, match=r"models are \['tiny', 'tiny'\]: expected one at least"):
+        trial([tiny_model, tiny_model], *pair)
+    with pytest.raises(ValueError, match=r"models are \[\]"):
+        trial([], *pair)

@@ -1,0 +1,101 @@
+"""``evaluate``: models on unseen days, a table, a file and a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from xdownscale.cli.learn import record
+from xdownscale.cli.terminal import check_output, plainly, write_netcdf
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["evaluate"]
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--coarse", type=_PATH, multiple=True, required=True, help="Coarse record; may be given again.")
+@click.option("--truth", type=_PATH, multiple=True, required=True, help="Fine truth; may be given again.")
+@click.option("--variable", default="DUEXTTAU", help="Variable of the records.")
+@click.option("--months", help="Only these months of the year, as 6,7,8.")
+@click.option("--lat", type=float, nargs=2, help="Only these latitudes of the coarse record.")
+@click.option("--lon", type=float, nargs=2, help="Only these longitudes of the coarse record.")
+@click.option(
+    "--first", type=click.IntRange(0), default=0, help="First day judged; earlier ones are history."
+)
+@click.option("--every", type=click.IntRange(1), default=1, help="Judge every n-th day.")
+@click.option("--members", type=click.IntRange(2), default=16, help="Draws a day.")
+@click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--evaluations", type=click.IntRange(1), help="Of the network; each card's own by default.")
+@click.option("--intervals", type=click.IntRange(0), default=200, help="Bootstrap replicates; 0 for none.")
+@click.option("--block", type=click.FloatRange(1), default=5, help="Days in a block of the bootstrap.")
+@click.option("--out", type=_PATH, help="netCDF file for all that was found.")
+@click.option("--report", type=_PATH, help="HTML page with tables and figures.")
+@click.option("--write", is_flag=True, help="Put the scores on the card of the first MODEL, a file.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, **given: Any) -> None:
+    """Judge MODELs on days that they have not seen, beside interpolation."""
+    from xdownscale.trial import rows, trial
+
+    with plainly():
+        for path in filter(None, (out, report)):
+            check_output(path, overwrite=given["overwrite"])
+        coarse, truth = record(given["coarse"], given), record(given["truth"], given)
+        for axis in ("lat", "lon"):
+            if given[axis]:
+                coarse = coarse.sel({axis: slice(*given[axis])})
+        days = range(given["first"], coarse.sizes["time"], given["every"])
+        options = {key: given[key] for key in ("members", "seed", "evaluations", "intervals", "block")}
+        found = trial(models, coarse.load(), truth, days=days, **options)
+        table = rows(found, given["evaluations"] or _evaluations(models[0]))
+        click.echo(_text(table))
+        if out is not None:
+            write_netcdf(found, out)
+        if report is not None:
+            _page(found, report, overwrite=given["overwrite"])
+        if given["write"]:
+            _write(models[0], table)
+
+
+def _evaluations(model: str) -> int:
+    from xdownscale.registry import resolve
+
+    return resolve(model).sampler.evaluations
+
+
+def _page(found: Any, path: Path, *, overwrite: bool) -> None:
+    from xdownscale.plot.evaluation import figures
+    from xdownscale.report import report
+
+    report(found, path, figures=figures(found), overwrite=overwrite)
+
+
+def _write(model: str, table: Sequence[dict[str, Any]]) -> None:
+    """Replace the scores of as many evaluations on a checkpoint's card."""
+    from dataclasses import replace
+
+    from xdownscale.checkpoint import load, rewrite
+
+    card = load(model).card
+    number = table[0]["evaluations"]
+    kept = [row for row in card.scores if row.get("evaluations") not in (None, number)]
+    rewrite(model, replace(card, scores=(*kept, *table)))
+
+
+def _text(table: Sequence[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in table for name in row))
+    body = [names, *([_shown(row.get(name)) for name in names] for row in table)]
+    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    return "\n".join(
+        "  ".join(f"{v:<{w}}" for v, w in zip(line, widths, strict=True)).rstrip() for line in body
+    )
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else (f"{value:.4f}" if isinstance(value, float) else str(value))

@@ -1,0 +1,180 @@
+"""Models on the same unseen days: drawn, judged beside each other and beside interpolation.
+
+The task is downscaling: a model sees the coarse days, and no fine truth. Days that it looks back on may lie
+outside those that are judged. A day inside the period that a model learned from is warned of: its scores hold
+only if the record is another realisation of the weather than the one it learned.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xdownscale.diagnostics.evaluation import evaluate
+from xdownscale.diffusion.sample import Sampler
+from xdownscale.inference.field import predict
+from xdownscale.registry import resolve
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    import xarray as xr
+
+    from xdownscale.models.downscaler import Downscaler
+
+__all__ = ["rows", "trial"]
+
+
+def trial(
+    models: Sequence[Downscaler | str | os.PathLike[str]],
+    coarse: xr.DataArray,
+    truth: xr.DataArray,
+    *,
+    days: Sequence[int] | None = None,
+    members: int = 16,
+    seed: int = 0,
+    evaluations: int | None = None,
+    baselines: Sequence[str] = ("nearest", "bilinear", "bicubic"),
+    intervals: int = 0,
+    block: float = 5,
+) -> xr.Dataset:
+    """Judge models on days that they have not seen.
+
+    Parameters
+    ----------
+    models : sequence of Downscaler, str or path-like
+        The first is the `prediction` of the result, the others are named as their cards; the conditional mean
+        of the first is a source too, `mean`.
+    coarse, truth : DataArray, dims (time, lat, lon) in any order
+        The truth covers the coarse cells' fine grid.
+    days : sequence of int, optional
+        Positions in the coarse record of the days that are judged; all by default. The others are history.
+    members, seed : int
+    evaluations : int, optional
+        Of the network; each card's own by default.
+    baselines : sequence of str
+        Interpolations.
+    intervals, block
+        As `diagnostics.evaluate`.
+
+    Returns
+    -------
+    Dataset
+        As `diagnostics.evaluate`.
+
+    Raises
+    ------
+    ValueError
+        If no model is given, or two have one name; as `predict` and `evaluate`.
+    """
+    found = [resolve(model) for model in models]
+    names = [model.card.name for model in found]
+    if not found or len(set(names)) < len(names):
+        raise ValueError(f"models are {names}: expected one at least, each with a name of its own")
+    judged = list(range(coarse.sizes["time"])) if days is None else list(days)
+    for model in found:
+        _warn_of_days(model, coarse, judged)
+    drawn = [_drawn(m, coarse, judged, members, seed, evaluations) for m in found]
+    others: dict[str, Any] = {name: name for name in baselines}
+    others |= dict(zip(names[1:], drawn[1:], strict=True))
+    if found[0].card.process != "regression":
+        others["mean"] = _drawn(found[0], coarse, judged, 1, seed, None, product="mean")
+    y, x = (drawn[0][dim] for dim in drawn[0].dims[-2:])
+    return evaluate(
+        drawn[0],
+        truth.sel({y.name: y.values, x.name: x.values}, method="nearest"),
+        coarse.isel(time=judged),
+        baselines=others,
+        intervals=intervals,
+        block=block,
+        floor=float(found[0].card.scaling.get("floor", 1e-3)),
+    )
+
+
+def rows(found: xr.Dataset, evaluations: int) -> list[dict[str, Any]]:
+    """The scores of a trial as a card holds them, in log space, one row a source.
+
+    Parameters
+    ----------
+    found : Dataset
+        From `trial`, with bicubic interpolation among the sources.
+    evaluations : int
+        Of the first model.
+
+    Returns
+    -------
+    list of dict
+        CRPS is divided by the MAE of bicubic interpolation; `low` and `high` bound it, where there are
+        intervals, each by the MAE itself.
+    """
+    log = found.sel(space="log")
+    unit = float(log["mae"].sel(source="bicubic"))
+    out = []
+    for name in found["source"].values:
+        one = log.sel(source=name)
+        row: dict[str, Any] = {
+            "name": str(name),
+            "evaluations": evaluations if name == "prediction" else None,
+            "members": int(one["members"]),
+            "crps_over_bicubic_mae": _rounded(_error(one) / unit),
+            "spread_skill": _rounded(one["spread_skill"]) if "spread_skill" in one else None,
+            "r2": _rounded(one["r2"]),
+            "quantile_0.99": _rounded(one["quantile_ratio"].sel(quantile=0.99)),
+            "quantile_0.999": _rounded(one["quantile_ratio"].sel(quantile=0.999)),
+        }
+        if "crps_interval" in one:
+            bounds = one["crps_interval"].values / unit
+            row |= {"low": _rounded(bounds[0]), "high": _rounded(bounds[1])}
+        out.append(row)
+    return out
+
+
+def _error(one: xr.Dataset) -> float:
+    crps = float(one["crps"])
+    return crps if np.isfinite(crps) else float(one["mae"])
+
+
+def _rounded(value: Any) -> float | None:
+    number = float(value)
+    return round(number, 4) if np.isfinite(number) else None
+
+
+def _drawn(
+    model: Downscaler,
+    coarse: xr.DataArray,
+    days: Sequence[int],
+    members: int,
+    seed: int,
+    evaluations: int | None,
+    product: Any = "draw",
+) -> xr.DataArray:
+    sampler = model.sampler
+    if evaluations is not None and sampler.name != "direct":
+        sampler = Sampler(sampler.name, evaluations)
+    count = 1 if model.card.process == "regression" else members
+    lazy = predict(
+        coarse.chunk(time=1), model, members=count, seed=seed, sampler=sampler, product=product,
+        domain_check="ignore",
+    )  # fmt: skip
+    return lazy.isel(time=list(days)).load()
+
+
+def _warn_of_days(model: Downscaler, coarse: xr.DataArray, days: Sequence[int]) -> None:
+    told = model.card.training
+    if not {"first", "last"} <= set(told):
+        return
+    stamps = coarse["time"].values[list(days)].astype("datetime64[D]")
+    gap = np.timedelta64(model.history, "D")
+    first, last = (np.datetime64(str(told[key])) for key in ("first", "last"))
+    inside = int(((stamps >= first - gap) & (stamps <= last + gap)).sum())
+    if inside:
+        warnings.warn(
+            f"{inside} of {len(days)} days lie in the period that {model.card.name} learned from, {first} to "
+            f"{last}, or within {model.history} days of it: the scores hold only if the record is another "
+            "realisation",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xdownscale.diagnostics.variogram_models import fit_bins
+from xdownscale.diagnostics.variogram_fit import fit_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

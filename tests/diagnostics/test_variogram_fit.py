@@ -93,3 +93,15 @@ def test_bins_that_allow_no_fit_give_nan_and_a_warning(gamma, n, why) -> None:
     with pytest.warns(UserWarning, match=f"no model was fitted: .*{why}"):
         assert np.isnan(fit(gamma, "spherical", n=n)).all()
     assert np.isnan(fit(gamma, "spherical", n=n, quiet=True)).all()
+
+
+def test_fits_in_threads_leave_the_filters_of_warnings_alone() -> None:
+    import warnings
+    from concurrent.futures import ThreadPoolExecutor
+
+    before = list(warnings.filters)
+    gamma = 0.1 + 0.6 * CURVES["exponential"](H / 120.0)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda _: fit(gamma, "exponential"), range(24)))
+    np.testing.assert_array_equal(found, [found[0]] * 24)
+    assert list(warnings.filters) == before

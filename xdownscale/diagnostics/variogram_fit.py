@@ -9,6 +9,7 @@ reach twice the longest lag; one that ends there, or below half the nearest bin,
 from __future__ import annotations
 
 import warnings
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ _LONGEST = 2.0  # range, in longest lags
 _HIGHEST = 10.0  # partial sill, in largest semivariances
 _STARTS = (0.25, 0.6, 1.2)
 _BOUND = 1e-3
+_QUIET = Lock()  # filters of warnings belong to the process, and dask fits in threads
 
 
 def fit_bins(
@@ -112,7 +114,7 @@ def _fit_once(
 ) -> NDArray[np.float64] | None:
     variogram = exact_variogram()(h, gamma, np.ones_like(h), model.name, start, False)
     tight = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 2000}
-    with warnings.catch_warnings():
+    with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             variogram.fit(sigma=sigma, bounds=bounds, p0=start, **tight)

@@ -13,12 +13,11 @@ doi:10.1214/aos/1176347265.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xdownscale.diagnostics.variogram_models import fit_bins
+from xdownscale.diagnostics.variogram_fit import fit_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,6 +98,8 @@ def bands(
 
 
 def _percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
-        return np.asarray(np.nanquantile(values, QUANTILES, axis=0))
+    """Over the first axis, of the replicates that have a value; NaN where none has."""
+    out = np.full((2, values.shape[1]), np.nan)
+    known = np.isfinite(values).any(axis=0)
+    out[:, known] = np.nanquantile(values[:, known], QUANTILES, axis=0)
+    return out

@@ -1,11 +1,8 @@
-"""Models of semivariograms, fitted by scikit-gstat to exact bins.
+"""Models of semivariograms, and the ways to scikit-gstat and GSTools.
 
 A model is a nugget and one or more structures, "spherical+gaussian", each with a partial sill and a range
 that is scikit-gstat's effective one: where a spherical structure reaches its sill, an exponential and a
-stable one 95 % of it, a gaussian one 98 %, a matern one about 95 %. The fit is least squares on the
-semivariance at the mean distance of each bin's pairs, weighted by N / h^2 as in R gstat; empty bins do not
-count. It is made in units of the largest lag and semivariance, from several starts, for the optimum is
-often not the only one.
+stable one 95 % of it, a gaussian one 98 %, a matern one about 95 %.
 
 scikit-gstat's own conventions would fit at the upper edges of the bins, and its export to GSTools takes the
 nugget off the sill that is a partial sill already. What `to_skgstat` and `to_gstools` give does neither.
@@ -13,7 +10,6 @@ nugget off the sill that is a partial sill already. What `to_skgstat` and `to_gs
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -27,14 +23,19 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["MODELS", "Model", "fit_bins", "fitted_semivariance", "to_gstools", "to_skgstat"]
+__all__ = [
+    "MODELS",
+    "SHAPES",
+    "Model",
+    "curve",
+    "exact_variogram",
+    "fitted_semivariance",
+    "to_gstools",
+    "to_skgstat",
+]
 
 MODELS = ("spherical", "exponential", "gaussian", "matern", "stable")
-_SHAPES = {"matern": (0.2, 20.0), "stable": (0.1, 2.0)}
-_LONGEST = 2.0  # range, in longest lags
-_HIGHEST = 10.0  # partial sill, in largest semivariances
-_STARTS = (0.25, 0.6, 1.2)
-_BOUND = 1e-3
+SHAPES = {"matern": (0.2, 20.0), "stable": (0.1, 2.0)}
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Model:
     @property
     def size(self) -> int:
         """Number of parameters."""
-        return 1 + sum(3 if name in _SHAPES else 2 for name in self.structures)
+        return 1 + sum(3 if name in SHAPES else 2 for name in self.structures)
 
     def unpack(self, cof: NDArray[np.float64]) -> NDArray[np.float64]:
         """Range, partial sill and shape (NaN if it has none) of each structure, shape (k, 3)."""
         out = np.full((len(self.structures), 3), np.nan)
         place = 0
         for k, name in enumerate(self.structures):
-            width = 3 if name in _SHAPES else 2
+            width = 3 if name in SHAPES else 2
             out[k, :width] = cof[place : place + width]
             place += width
         return out
@@ -89,71 +90,6 @@ class Model:
         """Parameters in scikit-gstat's order; the inverse of `unpack`."""
         flat = np.asarray(structures, dtype=np.float64).ravel()
         return np.append(flat[np.isfinite(flat)], nugget)
-
-    def limits(self, nearest: float, reach: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lower and upper bounds of the parameters, semivariances at most 1."""
-        low, high = np.zeros((2, len(self.structures), 3))
-        for k, name in enumerate(self.structures):
-            shape = _SHAPES.get(name, (np.nan, np.nan))
-            low[k] = nearest / 2, 0.0, shape[0]
-            high[k] = _LONGEST * reach, _HIGHEST, shape[1]
-        return self.pack(low, 0.0), self.pack(high, 1.0)
-
-    def starts(self, reach: float, nugget: float) -> list[NDArray[np.float64]]:
-        """First guesses, with ranges side by side where there are several structures."""
-        count = len(self.structures)
-        guesses = []
-        for share in _STARTS:
-            guess = np.full((count, 3), np.nan)
-            for k, name in enumerate(self.structures):
-                guess[k, :2] = share * reach * (k + 1) / count, (1.0 - nugget) / count
-                guess[k, 2] = 1.0 if name in _SHAPES else np.nan
-            guesses.append(self.pack(guess, nugget))
-        return guesses
-
-
-def fit_bins(
-    distance: NDArray[np.float64],
-    semivariance: NDArray[np.float64],
-    pairs: NDArray[np.float64],
-    *,
-    model: Model,
-    reach: float,
-    quiet: bool = False,
-) -> NDArray[np.float64]:
-    """Fit a model to bins.
-
-    Parameters
-    ----------
-    distance, semivariance, pairs : ndarray, shape (n,)
-        Of the bins; those without pairs are dropped.
-    model : Model
-    reach : float, > 0
-        Longest lag.
-    quiet : bool
-        Do not warn where there is no fit.
-
-    Returns
-    -------
-    ndarray, shape (2 + 4 k,)
-        Nugget, root mean square of the residuals, then range, partial sill, shape and whether the range is
-        at a bound (0 or 1) of each structure. NaN where the bins allow no fit: a constant field, or fewer
-        bins than parameters.
-    """
-    full = (pairs > 0) & (distance > 0) & np.isfinite(semivariance)
-    h, gamma, n = distance[full], semivariance[full], pairs[full]
-    none = np.full(2 + 4 * len(model.structures), np.nan)
-    why = _unfit(h, gamma, model)
-    if why:
-        if not quiet:
-            warnings.warn(f"no model was fitted: {why}", UserWarning, stacklevel=2)
-        return none
-    cof = _least_squares(h / h.max(), gamma / gamma.max(), n, model, reach / h.max())
-    if cof is None:
-        if not quiet:
-            warnings.warn("no model was fitted: the fit did not converge", UserWarning, stacklevel=2)
-        return none
-    return _rated(cof, h, gamma, model, reach)
 
 
 def fitted_semivariance(variogram: xr.Dataset, distance: Any) -> NDArray[np.float64]:
@@ -175,7 +111,7 @@ def fitted_semivariance(variogram: xr.Dataset, distance: Any) -> NDArray[np.floa
         If there are several variograms, or none was fitted.
     """
     model, cof = _fitted(variogram)
-    return _curve(model, np.atleast_1d(np.asarray(distance, dtype=np.float64)), cof)
+    return curve(model, np.atleast_1d(np.asarray(distance, dtype=np.float64)), cof)
 
 
 def to_skgstat(variogram: xr.Dataset) -> Any:
@@ -201,7 +137,7 @@ def to_skgstat(variogram: xr.Dataset) -> Any:
     model, cof = _fitted(variogram)
     full = variogram.pairs.values > 0
     columns = (variogram[name].values[full] for name in ("distance", "semivariance", "pairs"))
-    return _exact()(*columns, model.name, cof, _geographic(variogram))
+    return exact_variogram()(*columns, model.name, cof, _geographic(variogram))
 
 
 def to_gstools(variogram: xr.Dataset) -> Any:
@@ -228,77 +164,24 @@ def to_gstools(variogram: xr.Dataset) -> Any:
     return _covariance(model, cof, _geographic(variogram))
 
 
-def _unfit(h: NDArray[np.float64], gamma: NDArray[np.float64], model: Model) -> str:
-    if h.size == 0:
-        return "there are no pairs of valid cells within the lags"
-    if gamma.max() <= 0:
-        return "the field is constant"
-    if h.size < model.size:
-        return f"{h.size} bins with pairs, {model.size} parameters of {model.name!r}"
-    return ""
+def curve(model: Model, h: NDArray[np.float64], cof: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Semivariance of a model, by scikit-gstat's functions.
 
+    Parameters
+    ----------
+    model : Model
+    h : ndarray, shape (n,), > 0
+    cof : ndarray, shape (model.size,)
 
-def _least_squares(
-    h: NDArray[np.float64], gamma: NDArray[np.float64], n: NDArray[np.float64], model: Model, reach: float
-) -> NDArray[np.float64] | None:
-    """Parameters of the best of several fits, in units of h and gamma."""
-    sigma = h / np.sqrt(n)
-    sigma = sigma / sigma.mean()
-    slope = (gamma[1] - gamma[0]) / (h[1] - h[0])
-    nugget = float(np.clip(gamma[0] - slope * h[0], 0.02, 0.9))
-    low, high = model.limits(h.min(), reach)
-    best, least = None, np.inf
-    for start in model.starts(reach, nugget):
-        cof = _fit_once(
-            h, gamma, sigma, model, np.clip(start, low * (1 + 1e-6), high * (1 - 1e-6)), (low, high)
-        )
-        if cof is None:
-            continue
-        cost = float((((_curve(model, h, cof) - gamma) / sigma) ** 2).sum())
-        if cost < least:
-            best, least = cof, cost
-    return best
+    Returns
+    -------
+    ndarray, shape (n,)
 
-
-def _fit_once(
-    h: NDArray[np.float64],
-    gamma: NDArray[np.float64],
-    sigma: NDArray[np.float64],
-    model: Model,
-    start: NDArray[np.float64],
-    bounds: tuple[NDArray[np.float64], NDArray[np.float64]],
-) -> NDArray[np.float64] | None:
-    variogram = _exact()(h, gamma, np.ones_like(h), model.name, start, False)
-    tight = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 2000}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            variogram.fit(sigma=sigma, bounds=bounds, p0=start, **tight)
-        except (RuntimeError, ValueError, FloatingPointError):
-            return None
-    cof = np.asarray(variogram.cof, dtype=np.float64)
-    return cof if np.isfinite(cof).all() else None
-
-
-def _rated(
-    cof: NDArray[np.float64],
-    h: NDArray[np.float64],
-    gamma: NDArray[np.float64],
-    model: Model,
-    reach: float,
-) -> NDArray[np.float64]:
-    """The fit in the units of the field, with its error and ranges at their bounds."""
-    structures = model.unpack(cof) * [h.max(), gamma.max(), 1.0]
-    nugget = cof[-1] * gamma.max()
-    low, high = h.min() / 2, _LONGEST * reach
-    span, sill = structures[:, 0], structures[:, 1]
-    at_bound = (span <= low * (1 + _BOUND)) | (span >= high * (1 - _BOUND)) | (sill <= 1e-6 * gamma.max())
-    residual = _curve(model, h, model.pack(structures, nugget)) - gamma
-    rmse = np.sqrt((residual**2).mean())
-    return np.concatenate([[nugget, rmse], np.column_stack([structures, at_bound]).ravel()])
-
-
-def _curve(model: Model, h: NDArray[np.float64], cof: NDArray[np.float64]) -> NDArray[np.float64]:
+    Examples
+    --------
+    >>> curve(Model.parse("spherical"), np.array([5.0, 10.0, 20.0]), np.array([10.0, 2.0, 0.5]))
+    array([1.875, 2.5  , 2.5  ])
+    """
     from skgstat import models
 
     total = np.full(h.shape, cof[-1])
@@ -345,7 +228,7 @@ def _covariance(model: Model, cof: NDArray[np.float64], geographic: bool) -> Any
 
 
 @cache
-def _exact() -> Any:
+def exact_variogram() -> Any:
     """The class of scikit-gstat variograms whose bins are given; made on first use: its import is slow."""
     from skgstat import Variogram
 
@@ -397,4 +280,4 @@ def _exact() -> Any:
 
 
 def _restored(*given: Any) -> Any:
-    return _exact()(*given)
+    return exact_variogram()(*given)

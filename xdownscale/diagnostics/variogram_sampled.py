@@ -17,7 +17,6 @@ Genton (1998), Highly robust variogram estimation, doi:10.1023/A:1021728614555.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +116,7 @@ class Sampled:
         from skgstat import estimators
 
         signed = self.estimator == "genton"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return float(getattr(estimators, self.estimator)(apart if signed else np.abs(apart)))
+        return float(getattr(estimators, self.estimator)(apart if signed else np.abs(apart)))
 
     def _separations(self, places: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
         """Distance and class of each pair, in the order of scipy's `pdist`."""

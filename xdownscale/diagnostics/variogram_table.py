@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.diagnostics.variogram_bootstrap import QUANTILES, bands, block_length, draws
-from xdownscale.diagnostics.variogram_models import Model, fit_bins
+from xdownscale.diagnostics.variogram_fit import fit_bins
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from xdownscale.diagnostics.variogram_lags import Lags
+    from xdownscale.diagnostics.variogram_models import Model
 
 __all__ = ["Pooling", "tabulate"]
 

@@ -58,10 +58,9 @@ class TestAgainstStatsmodels:
         blank, shorter = da.copy(), da.drop_isel(time=gone)
         blank[gone] = np.nan
         for function in (acf, pacf, lag_curves):
-            for name in ("acf", "pacf", "rmse", "r2", "pairs", "band"):
-                one, other = function(blank, NLAGS), function(shorter, NLAGS)
-                if name in one:
-                    np.testing.assert_allclose(one[name], other[name], atol=1e-12)
+            one, other = function(blank, NLAGS), function(shorter, NLAGS)
+            for name in one.data_vars:
+                np.testing.assert_allclose(one[name], other[name], atol=1e-12)
 
 
 def test_pacf_is_their_biased_one() -> None:
@@ -203,7 +202,7 @@ class TestEffectiveSampleSize:
 class TestPlainCases:
     def test_constant_and_empty_pixels_are_nan_and_the_others_not(self) -> None:
         da = field()
-        da[:, 0, 0] = 4.25
+        da[:, 0, 0] = 0.1
         da[:, 1, 1] = np.nan
         for found in (acf(da, 3), pacf(da, 3), effective_sample_size(da), lag_curves(da, 3, reduce="pixel")):
             for name in set(found.data_vars) & {"acf", "pacf", "effective_sample_size", "r2", "r2_corr"}:

@@ -215,6 +215,8 @@ class TestLazy:
             wasserstein(self.a.chunk(time=5), self.b.chunk(time=3), per="time"),
         )
         np.testing.assert_allclose(lazy.w1, exact.w1, rtol=1e-13)
+        half = wasserstein(self.a, self.b.chunk(time=3), per="time")
+        np.testing.assert_array_equal(half.w1, exact.w1)
         assert float(lazy.w1_bound.max()) == 0.0
 
     def test_covariate(self) -> None:

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from xdownscale.diagnostics.histogram import BINS, Histogram
 
-LAW = settings(deadline=None, max_examples=60)
+LAW = settings(deadline=None, max_examples=40)
 VALUES = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 

@@ -36,6 +36,7 @@ def loop(x: np.ndarray, days: list[int], lag: int) -> np.ndarray:
 def test_of_each_pixel(chunks) -> None:
     da = field(GAPPY)
     s = moments(series(da if chunks is None else da.chunk(chunks), "pixel", None, None), 6)
+    s = {k: v.compute() for k, v in s.items()}
     assert s["n"].dims == ("lag", "realization", "lat", "lon")
     for lag in range(7):
         for m, i, j in np.ndindex(2, 3, 2):

@@ -22,7 +22,7 @@ from xdownscale.diagnostics.quantiles import (
     ranked,
 )
 
-LAW = settings(deadline=None, max_examples=60)
+LAW = settings(deadline=None, max_examples=40)
 VALUES = st.floats(-100, 100, allow_subnormal=False).map(lambda v: round(v, 6))
 SAMPLE = arrays(float, st.integers(1, 40), elements=VALUES)
 

@@ -98,6 +98,19 @@ def test_falling_companions_follow_the_cells() -> None:
             np.testing.assert_array_equal(ours.clean().weights, np.repeat(np.arange(4.0) + 1, 5))
 
 
+def test_names_of_dimensions_may_differ() -> None:
+    fine, coarse = on(FINE), on(COARSE, 1).rename(lat="latitude", lon="longitude")
+    height = xr.DataArray(np.arange(4.0), {"latitude": COARSE.y.values}, ("latitude",))
+    ours, theirs = only(fine, coarse, given=height)
+    same, _ = only(fine, on(COARSE, 1))
+    np.testing.assert_array_equal(ours.clean().weights, same.clean().weights)
+    np.testing.assert_array_equal(ours.clean().given, theirs.clean().given)
+    renamed = coarse.rename(latitude="lat", longitude="lon")
+    ours, theirs = only(coarse, renamed, "native", given=height, weights=height + 1)
+    np.testing.assert_array_equal(ours.clean().weights, theirs.clean().weights)
+    np.testing.assert_array_equal(theirs.clean().given, np.tile(np.repeat(np.arange(4.0), 5), 2))
+
+
 class TestRefusals:
     def test_grids_of_which_neither_is_the_finer(self) -> None:
         one = xr.DataArray(np.eye(4), {"y": np.arange(4.0), "x": 3 * np.arange(4.0)}, ("y", "x"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xdownscale.diagnostics.timeline import lag_pairs, places
 
-LAW = settings(deadline=None, max_examples=60)
+LAW = settings(deadline=None, max_examples=40)
 
 
 def time(*stamps: str) -> xr.DataArray:

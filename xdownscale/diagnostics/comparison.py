@@ -251,7 +251,6 @@ def _check(word: str, infinite: int, undefined: int, valid: int) -> None:
 
 def _days(samples: Sequence[Sample]) -> Iterator[tuple[Clean, Clean]]:
     """Both samples' values, time by time."""
-    one, other = samples
     names = [s.time for s in samples]
     known = [s.fields.indexes.get(s.time) if s.time is not None else None for s in samples]
     if known[0] is None or known[1] is None or not known[0].equals(known[1]):
@@ -260,10 +259,10 @@ def _days(samples: Sequence[Sample]) -> Iterator[tuple[Clean, Clean]]:
             f"per='time' needs the same times in both, found {sizes[0]} and {sizes[1]}: choose those "
             "they share, da, other = xr.align(da, other, join='inner', exclude=('lat', 'lon'))"
         )
-    runs = one.fields.chunksizes.get(names[0], (one.fields.sizes[names[0]],))
+    chunked = [s.fields.chunksizes.get(n) for n, s in zip(names, samples, strict=True)]
     start = 0
-    for run in runs:
-        held = [s.run(slice(start, start + run)) for s in (one, other)]
+    for run in chunked[0] or chunked[1] or (known[0].size,):
+        held = [s.run(slice(start, start + run)) for s in samples]
         for day in range(run):
             x, y = (s.clean(**{str(s.time): [day]}) for s in held)
             yield x, y

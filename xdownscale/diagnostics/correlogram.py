@@ -55,7 +55,7 @@ def acf(
     ----------
     da : DataArray, dims (time, lat, lon) and others in any order
         On an even step of time, days missing or not; lazy or not.
-    nlags : int, 1 <= nlags < the steps from the first time to the last
+    nlags : int, 1 to the steps from the first time to the last
     reduce : {"pixel", "pooled", "mean"}
         Of each pixel and member; of all together; or of the area mean, for each member.
     deseason : {"hour", "dayofyear", "month", "season"}, optional
@@ -180,12 +180,14 @@ def effective_sample_size(
     8.0
     """
     one = series(da, reduce, deseason, dims)
-    rho, n, _ = _correlations(one, nlags or max(1, int(one.place[-1]) // 2), adjusted=True)
+    longest = max(1, int(one.place[-1]) // 2) if nlags is None else nlags
+    rho, n, _ = _correlations(one, longest, adjusted=True)
     later = rho.isel(lag=slice(1, None))
     until = (later > 0).astype(int).cumprod("lag")
     tau = 1 + 2 * (later * (1 - later.lag / n) * until).sum("lag", skipna=False)
     found = xr.Dataset({"effective_sample_size": n / tau, "decorrelation_time": tau, "valid": n})
-    found.effective_sample_size.attrs["units"] = found.valid.attrs["units"] = "1"
+    for name, units in (("effective_sample_size", "1"), ("decorrelation_time", "steps"), ("valid", "1")):
+        found[name].attrs["units"] = units
     return found.assign_attrs(reduce=reduce, deseason=str(deseason))
 
 

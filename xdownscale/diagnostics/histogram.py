@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["BINS", "Histogram"]
 
 BINS = 65_536
-_PIECE = 1 << 18
+_PIECE = 1 << 16
 _FINEST = -1000
 
 
@@ -203,11 +203,13 @@ def _add(
     u = values * np.float64(1 / width)
     k = np.floor(u)
     u -= k
-    place = (k - first).astype(np.int64)
+    k -= first
+    place = k.astype(np.int64)
     size = sums.shape[1]
-    sums[0] += np.bincount(place, weights, minlength=size)
-    for row in (1, 2):
-        sums[row] += np.bincount(place, u**row if weights is None else u**row * weights, minlength=size)
+    power = weights
+    for row in range(3):
+        sums[row] += np.bincount(place, power, minlength=size)
+        power = u if power is None else power * u
 
 
 def _exponent(low: float, high: float, bins: int) -> int:

@@ -160,6 +160,8 @@ def _pair_sums(x: NDArray[Any], *, place: NDArray[np.int64], nlags: int) -> tupl
     n = valid.sum(axis=-1)
     mean = np.where(valid, x, 0.0).sum(axis=-1, dtype=np.float64) / np.where(n > 0, n, 1)
     a = np.where(valid, x - mean[..., None], 0.0)
+    # of constant values the mean may be some roundings away
+    a[np.abs(a) <= (np.finfo(np.float64).eps * n * np.abs(mean))[..., None]] = 0.0
     out = np.empty((6, *x.shape[:-1], nlags + 1))
     for lag in range(nlags + 1):
         i, j = lag_pairs(place, lag)

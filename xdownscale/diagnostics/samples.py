@@ -121,8 +121,7 @@ class Sample:
         """All values, or those at positions (`isel`) of dimensions, read now."""
         part = self.fields.isel(place)
         w, g = (
-            None if a is None else a.isel({d: i for d, i in place.items() if d in a.dims})
-            for a in (self.weights, self.given)
+            None if a is None else a.isel(place, missing_dims="ignore") for a in (self.weights, self.given)
         )
         return self.recipe.clean(
             part.values, *(None if a is None else np.asarray(_aligned(a, part.dims)) for a in (w, g))
@@ -130,15 +129,12 @@ class Sample:
 
     def run(self, times: slice) -> Sample:
         """A run of times, read now."""
+        place = {self.time: times}
         w, g = (
-            None
-            if a is None
-            else a.isel({self.time: times}).compute()
-            if self.time in a.dims
-            else a.compute()
+            None if a is None else a.isel(place, missing_dims="ignore").compute()
             for a in (self.weights, self.given)
         )
-        return replace(self, fields=self.fields.isel({self.time: times}).compute(), weights=w, given=g)
+        return replace(self, fields=self.fields.isel(place).compute(), weights=w, given=g)
 
     def whole(self) -> xr.DataArray:
         """The fields with each field in one block, where they are averaged; as they are elsewhere."""

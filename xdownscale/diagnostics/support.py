@@ -85,7 +85,10 @@ def _native(
                 f"{other.grid.shape} cells: use weights='area' without given=, or support='common'"
             )
     recipe = Recipe(None, transform)
-    first, second = (_sample(r, r, _weights(r, weights), given, recipe) for r in (one, other))
+    cells = (one, one if same else other)
+    first, second = (
+        _sample(r, c, _weights(c, weights), given, recipe) for r, c in zip((one, other), cells, strict=True)
+    )
     return first, second
 
 
@@ -113,6 +116,12 @@ def _sample(
 ) -> Sample:
     if given is not None:
         given = _laid(given, "given", cells, r)
+    pairs = (cells.axes.lat, r.axes.lat), (cells.axes.lon, r.axes.lon)
+    names = {old: new for old, new in pairs if old != new}
+    weights, given = (
+        None if a is None else a.rename({d: n for d, n in names.items() if d in a.dims})
+        for a in (weights, given)
+    )
     return Sample(r.fields, weights, given, r.axes.time, recipe)
 
 

@@ -67,10 +67,22 @@ def scored(**attrs: str) -> xr.Dataset:
             "spread_skill": (("space", "source"), [[0.9, np.nan], [0.8, np.nan]], {"best": "1.0"}),
             "conservation_rms": (("source",), [1e-6, 0.25]),
             "pod": (("threshold", "source"), [[0.5, 0.6]], {"best": "1.0"}),
+            "base_rate": (("threshold",), [0.125]),
+            "seams_roughness": (("axis",), [1.25, np.nan]),
+            "seams_roughness_elsewhere": (("axis", "bound"), [[0.5, 2.0], [np.nan, np.nan]]),
+            "ratio": (("quantile", "source"), np.ones((1, 2))),
+            "other": (("quantile", "source"), np.full((1, 2), 2.0)),
             "curve": (("source", "k"), np.ones((2, 3))),
             "valid": ((), 0.9),
         },
-        {"source": sources, "space": spaces, "threshold": [0.25], "bound": ["lower", "upper"]},
+        {
+            "source": sources,
+            "space": spaces,
+            "threshold": [0.25],
+            "quantile": [0.5],
+            "axis": ["lat", "lon"],
+            "bound": ["lower", "upper"],
+        },
     )
     return out.assign_attrs(attrs)
 
@@ -88,17 +100,27 @@ def picture(title: str):
 
 def test_tables_hold_the_numbers(tmp_path: Path) -> None:
     rows = Page(report(scored(), tmp_path / "page.html").read_text()).rows
-    assert ["source", "crps", "spread_skill"] in rows
+    assert ["source", "crps", "spread skill"] in rows
     assert ["prediction", "0.1 (0 to 1)", "0.9"] in rows
     assert [EVIL, "0.3 (6 to 7)", "–"] in rows
     assert ["prediction", "1e-06"] in rows
-    assert ["threshold", "source", "pod"] in rows
-    assert ["0.25", EVIL, "0.6"] in rows
+    # the only score by threshold has its sources side by side
+    assert ["threshold", "prediction", EVIL, "base rate"] in rows
+    assert ["0.25", "0.5", "0.6", "0.125"] in rows
+    assert ["axis", "seams roughness"] in rows
+    assert ["lat", "1.25 (elsewhere 0.5 to 2)"] in rows
+    assert ["quantile", "source", "ratio", "other"] in rows
+    assert rows[-2:] == [["0.5", "prediction", "1", "2"], ["0.5", EVIL, "1", "2"]]
 
 
 def test_the_nearest_to_the_best_is_bold(tmp_path: Path) -> None:
     text = report(scored(), tmp_path / "page.html").read_text()
     assert re.findall(r"<b>([^<]*)</b>", text) == ["0.1", "0.3", "0.6"]
+
+
+def test_a_label_that_is_repeated_is_faint(tmp_path: Path) -> None:
+    text = report(scored(), tmp_path / "page.html").read_text()
+    assert re.findall(r'<tr class="more"><td>([^<]*)</td>', text) == ["0.5"]  # of the two rows by quantile
 
 
 def test_text_is_escaped_everywhere(tmp_path: Path) -> None:

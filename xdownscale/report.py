@@ -29,9 +29,11 @@ _TABLES = (
     ("Scores", ()),
     ("Events", ("threshold",)),
     ("Neighbourhoods", ("threshold", "window")),
-    ("Quantiles", ("quantile",)),
     ("Seams", ("axis",)),
+    ("Quantiles", ("quantile",)),
 )
+# of a variable, what is written beneath it
+_BENEATH = {"_interval": "", "_elsewhere": "elsewhere "}
 # of a spectrum the resolution is a score; these are steps on the way
 _LEFT_OUT = ("rows", "variance", "beyond", "truth_variance", "truth_beyond")
 _STYLE = """
@@ -53,7 +55,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; }
-thead th { font-weight: 600; }
+thead th { font-weight: 600; white-space: normal; vertical-align: bottom; max-width: 9rem; }
+tr.more td:first-child { color: var(--soft); opacity: .6; }
 small { color: var(--soft); display: block; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1.5rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -128,66 +131,76 @@ def _body(dataset: xr.Dataset, figures: Mapping[str, Figure], title: str) -> Ite
     yield f"<h1>{_text(title)}</h1>"
     told = [str(attrs[key]) for key in ("prediction", "times", "grid") if key in attrs]
     yield f"<p>{_text(' · '.join(told))}</p>"
-    for heading, dims in _TABLES:
-        tables = [_table(dataset, dims, space) for space in _spaces(dataset, dims)]
-        if any(tables):
-            yield f"<h2>{heading}</h2>"
-            yield from filter(None, tables)
+    yield from _section(dataset, *_TABLES[0])
     if "intervals" in attrs:
-        yield f"<p>Beneath a score: {_text(attrs['intervals'])}. Bold: nearest to the best value.</p>"
+        yield f"<p>Beneath a number: {_text(attrs['intervals'])}. Bold: nearest to the best value.</p>"
     for number, (heading, figure) in enumerate(figures.items()):
         yield f"<h2>{_text(heading)}</h2>\n<figure>{_svg(figure, f'f{number}')}</figure>"
+    for heading, dims in _TABLES[1:]:
+        yield from _section(dataset, heading, dims)
     yield "<h2>What the numbers are</h2>\n<dl>"
     for name in dataset.data_vars:
-        if not str(name).endswith("_interval"):
+        if not str(name).endswith(tuple(_BENEATH)):
             of = dataset[name].attrs
             units = f" [{of['units']}]" if of.get("units", "1") != "1" else ""
-            yield f"<dt>{_text(name)}</dt><dd>{_text(str(of.get('long_name', '')) + units)}</dd>"
+            yield f"<dt>{_text(_words(name))}</dt><dd>{_text(str(of.get('long_name', '')) + units)}</dd>"
     yield "</dl>\n<h2>Provenance</h2>\n<dl>"
     for key, value in attrs.items():
-        yield f"<dt>{_text(key)}</dt><dd>{_text(value)}</dd>"
+        yield f"<dt>{_text(_words(key))}</dt><dd>{_text(value)}</dd>"
     yield "</dl>"
 
 
-def _spaces(dataset: xr.Dataset, dims: tuple[str, ...]) -> list[str | None]:
-    """The spaces of the scores, then None for what is the same in all; a title to each."""
-    if dims or "space" not in dataset.dims:
-        return [None]
-    return [*(str(s) for s in dataset["space"].values), None]
-
-
-def _table(dataset: xr.Dataset, dims: tuple[str, ...], space: str | None) -> str:
-    """A row for each source, or each place along the dimensions and source; variables are columns."""
-    names = [n for n in dataset.data_vars if _belongs(dataset[n], dims, space)]
-    if not names:
-        return ""
-    chosen = dataset if space is None else dataset.sel(space=space)
-    keys = [d for d in (*dims, "source") if any(d in chosen[n].dims for n in names)]
-    head = "".join(f"<th>{_text(h)}</th>" for h in (*keys, *names))
-    rows = []
-    for place in np.ndindex(*(chosen.sizes[k] for k in keys)):
-        at = dict(zip(keys, place, strict=True))
-        labels = [_text(_number(chosen[k].values[i])) for k, i in at.items()]
-        cells = [_cell(chosen, n, at) for n in names]
-        rows.append("<tr>" + "".join(f"<td>{c}</td>" for c in (*labels, *cells)) + "</tr>")
-    above = f"<h3>{_text(space)} space</h3>" if space is not None else ""
-    return (
-        f'{above}<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{chr(10).join(rows)}</tbody></table></div>"
-    )
+def _section(dataset: xr.Dataset, heading: str, dims: tuple[str, ...]) -> Iterator[str]:
+    """The tables of variables of some dimensions: of each space, then of what is the same in all."""
+    spaces = [] if dims or "space" not in dataset.dims else [str(s) for s in dataset["space"].values]
+    tables = []
+    for space in (*spaces, None):
+        names = [n for n in dataset.data_vars if _belongs(dataset[n], dims, space)]
+        if names:
+            above = f"<h3>{_text(space)} space</h3>" if space else "<h3>either space</h3>" if spaces else ""
+            chosen = dataset if space is None else dataset.sel(space=space)
+            tables.append(above + _table(chosen, names, dims))
+    if tables:
+        yield f"<h2>{heading}</h2>"
+        yield from tables
 
 
 def _belongs(values: xr.DataArray, dims: tuple[str, ...], space: str | None) -> bool:
     name = str(values.name)
-    if values.dtype.kind not in "fiu" or name.endswith("_interval"):
+    if values.dtype.kind not in "fiu" or name.endswith(tuple(_BENEATH)):
         return False
-    if name.removeprefix("spectrum_") in _LEFT_OUT:
-        return False
-    found = set(values.dims)
-    if not dims and not found:
+    if name.removeprefix("spectrum_") in _LEFT_OUT or not (dims or values.dims):
         return False
     wanted = {*dims, "space"} if space is not None else set(dims)
-    return found - {"source"} == wanted and bool(np.isfinite(values).any())
+    return set(values.dims) - {"source"} == wanted and bool(np.isfinite(values).any())
+
+
+def _table(dataset: xr.Dataset, names: list[Hashable], dims: tuple[str, ...]) -> str:
+    """A row for each place along the dimensions; sources are columns of the one score there is, else rows."""
+    scored = [n for n in names if "source" in dataset[n].dims]
+    across = bool(dims) and len(scored) == 1
+    keys = [*dims, *([] if across or not scored else ["source"])]
+    columns: list[tuple[str, Hashable, dict[str, int]]] = []
+    for name in names:
+        if across and name in scored:
+            columns += [(str(s), name, {"source": j}) for j, s in enumerate(dataset["source"].values)]
+        else:
+            columns.append((_words(name), name, {}))
+    rows, before = [], None
+    for place in np.ndindex(*(dataset.sizes[k] for k in keys)):
+        at = dict(zip(keys, place, strict=True))
+        labels = [_number(dataset[k].values[i]) for k, i in at.items()]
+        again = len(labels) > 1 and before is not None and before[0] == labels[0]
+        kind = ' class="more"' if again else ""
+        shown = [_text(v) for v in labels]
+        shown += [_cell(dataset, name, at | more) for _, name, more in columns]
+        rows.append(f"<tr{kind}>" + "".join(f"<td>{cell}</td>" for cell in shown) + "</tr>")
+        before = labels
+    head = "".join(f"<th>{_text(heading)}</th>" for heading in (*keys, *(c[0] for c in columns)))
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>{chr(10).join(rows)}</tbody></table></div>"
+    )
 
 
 def _cell(dataset: xr.Dataset, name: Hashable, at: Mapping[str, int]) -> str:
@@ -196,10 +209,11 @@ def _cell(dataset: xr.Dataset, name: Hashable, at: Mapping[str, int]) -> str:
     shown = _number(values.isel(place).values)
     if "source" in values.dims and _is_best(values, place):
         shown = f"<b>{shown}</b>"
-    if f"{name}_interval" in dataset:
-        low, high = dataset[f"{name}_interval"].isel(place).values
-        if np.isfinite(low):
-            shown += f"<small>{_number(low)} to {_number(high)}</small>"
+    for suffix, word in _BENEATH.items():
+        if f"{name}{suffix}" in dataset:
+            low, high = dataset[f"{name}{suffix}"].isel(place).values
+            if np.isfinite(low):
+                shown += f"<small>{word}{_number(low)} to {_number(high)}</small>"
     return shown
 
 
@@ -218,6 +232,10 @@ def _number(value: Any) -> str:
         return str(value)
     number = float(value)
     return f"{number:.4g}" if np.isfinite(number) else "–" if np.isnan(number) else str(number)
+
+
+def _words(name: Hashable) -> str:
+    return str(name).replace("_", " ")
 
 
 def _text(value: Any) -> str:

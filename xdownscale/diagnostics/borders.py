@@ -45,6 +45,8 @@ def seams(
 ) -> xr.Dataset:
     """Roughness and spread at the borders of patches, over those beside them.
 
+    The ends of the domain are left out, also where it goes round the globe.
+
     Parameters
     ----------
     da : DataArray, dims in any order
@@ -157,7 +159,9 @@ def _profiles(fields: Raster) -> dict[str, list[NDArray[np.float64]]]:
     """Root mean squares by cell along latitude and along longitude, NaN at the two ends."""
     lat, lon = fields.axes.lat, fields.axes.lon
     area = xr.DataArray(fields.grid.y.measure, dims=(lat,))
-    da = fields.fields.drop_vars([c for c in fields.fields.coords if c != "realization"]).astype(np.float64)
+    da = fields.fields.drop_vars([c for c in fields.fields.coords if c != "realization"])
+    # a time after another, whatever was given
+    da = da.chunk({d: 1 for d in fields.samples if d != "realization"}).astype(np.float64)
     squares: dict[tuple[str, Hashable], xr.DataArray] = {}
     for axis in (lat, lon):
         jump = da.diff(axis, 2) ** 2

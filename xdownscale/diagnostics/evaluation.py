@@ -230,6 +230,8 @@ def _provenance(
     }
     if "time" in comparison.truth.coords:
         stamps = np.atleast_1d(comparison.truth["time"].values)
+        if stamps.dtype.kind == "M":
+            stamps = stamps.astype("datetime64[m]")
         out["times"] = f"{stamps.size}, {stamps[0]} to {stamps[-1]}"
     for what, da in (("prediction", prediction), ("truth", truth), ("coarse", coarse)):
         if da is not None:

@@ -52,7 +52,7 @@ def beside(coarse: xr.DataArray, prediction: xr.DataArray, truth: xr.DataArray, 
 
     panels = _panels(line_up(prediction, truth, coarse), day)
     shared = maps._norm(np.concatenate([field.values.ravel() for _, field in panels[:3]]))
-    height = 2 * (_WIDTH * 0.85 * maps._ratio(panels[1][1]) + 0.7)
+    height = 2 * (_WIDTH * 0.8 * maps._ratio(panels[1][1]) + 0.5)
     figure = Figure(figsize=(2 * _WIDTH, height), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey=True).flat
     units = maps._units(prediction)

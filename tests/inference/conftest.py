@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 QUICK = {
     "domain_check": "ignore",
     "sampler": xdownscale.Sampler("midpoint", 2),
-    "tiling": xdownscale.Tiling(patch=64, halo=8, ramp=8),
+    "tiling": xdownscale.Tiling(patch=None, halo=8),
     "device": "cpu",
 }
 

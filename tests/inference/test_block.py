@@ -130,7 +130,7 @@ class TestDrawn:
     ) -> None:
         da = days(5)[:, ::-1]
         whole = predict(da, tiny_model, members=3, **quick)
-        made = job(da, tiny_model, members=3, sampler=quick["sampler"])
+        made = job(da, tiny_model, members=3, sampler=quick["sampler"], tiling=quick["tiling"])
         piece = pieces(made, (1, 2), (3, 2))[1, 1]
         found = drawn(Recipe.of(made), tiny_model, piece, made.values[piece.needed])
         np.testing.assert_array_equal(found.values, whole.values[1:3, 3:5])

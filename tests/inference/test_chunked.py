@@ -67,9 +67,9 @@ class TestBits:
     @pytest.mark.parametrize("batch", [1, 3])
     def test_any_batch(self, days: Any, tiny_model: Downscaler, quick: dict[str, Any], batch: int) -> None:
         tiling = Tiling(patch=48, halo=8, ramp=8)
-        expected = predict(days(2), tiny_model, tiling=tiling, **quick)
+        expected = predict(days(2), tiny_model, **(quick | {"tiling": tiling}))
         tiling = Tiling(patch=48, halo=8, ramp=8, batch=batch)
-        lazy = predict(days(2).chunk(time=1), tiny_model, tiling=tiling, **quick)
+        lazy = predict(days(2).chunk(time=1), tiny_model, **(quick | {"tiling": tiling}))
         np.testing.assert_array_equal(lazy.compute(scheduler="threads").values, expected.values)
 
     @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from xdownscale import checkpoint
-from xdownscale.checkpoint import CheckpointError, load, read_card, save
+from xdownscale.checkpoint import CheckpointError, fingerprint, load, read_card, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -337,3 +337,21 @@ def test_exchanged_encoder_is_refused(tiny_model: Downscaler, tmp_path: Path) ->
     safetensors.torch.save_file(state, path, metadata={"xdownscale": entry})
     with pytest.raises(CheckpointError, match="encoder's digest"):
         load(path)
+
+
+class TestFingerprint:
+    def test_is_that_of_the_model_not_of_its_file(self, tiny_model: Downscaler, file: Path) -> None:
+        assert fingerprint(load(file)) == fingerprint(tiny_model)
+        assert fingerprint(tiny_model) != load(file).sha256
+
+    def test_knows_every_weight_and_the_card(self, tiny_model: Downscaler) -> None:
+        before = fingerprint(tiny_model)
+        assert fingerprint(tiny_model.with_card(replace(tiny_model.card, residual_scale=0.3))) != before
+        with torch.no_grad():
+            list(tiny_model.denoiser.parameters())[-1].add_(1e-6)
+        assert fingerprint(tiny_model) != before
+
+    def test_does_not_depend_on_the_memory_layout(self, tiny_model: Downscaler) -> None:
+        before = fingerprint(tiny_model)
+        tiny_model.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        assert fingerprint(tiny_model) == before

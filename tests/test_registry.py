@@ -12,7 +12,7 @@ import pytest
 
 from xdownscale import registry
 from xdownscale.checkpoint import CheckpointError, save
-from xdownscale.registry import SyntheticModelWarning, list_models, resolve
+from xdownscale.registry import Reference, SyntheticModelWarning, list_models, refer, resolve
 
 if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
@@ -166,3 +166,57 @@ def test_bundled_files_are_what_they_are_called() -> None:
         assert card.name == name
         assert path.stat().st_size <= 8 * 2**20
         assert card.synthetic
+
+
+class TestReference:
+    @pytest.fixture(autouse=True)
+    def nothing_loaded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "_LOADED", {})
+
+    @pytest.mark.usefixtures("shelf")
+    def test_a_name_travels_as_a_name(self) -> None:
+        model = resolve("jja_asia")
+        found = refer("jja_asia", model)
+        assert found == Reference("jja_asia", str(model.sha256))
+        assert found.load().sha256 == model.sha256
+
+    @pytest.mark.parametrize("written", [str, Path])
+    def test_a_path_travels_absolute(
+        self, shelf: Path, monkeypatch: pytest.MonkeyPatch, written: type
+    ) -> None:
+        monkeypatch.chdir(shelf)
+        given = written("djf_asia.safetensors")
+        found = refer(given, resolve(given))
+        assert isinstance(found, Reference)
+        assert found.source == str(shelf / "djf_asia.safetensors")
+        monkeypatch.chdir("/")
+        assert found.load().card.name == "djf_asia"
+
+    def test_a_model_in_memory_travels_itself(self, tiny_model: Downscaler) -> None:
+        assert refer(tiny_model, tiny_model) is tiny_model
+
+    def test_loaded_once_by_many_threads(self, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        from concurrent.futures import ThreadPoolExecutor
+
+        reference = refer(shelf / "djf_asia.safetensors", resolve(shelf / "djf_asia.safetensors"))
+        assert isinstance(reference, Reference)
+        loads: list[Path] = []
+        original = registry.load
+        monkeypatch.setattr(registry, "load", lambda path: loads.append(path) or original(path))
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(lambda _: reference.load(), range(16)))
+        assert len(loads) == 1
+        assert all(model is found[0] for model in found)
+
+    def test_another_file_is_refused(self, shelf: Path) -> None:
+        path = shelf / "djf_asia.safetensors"
+        reference = refer(path, resolve(path))
+        path.write_bytes((shelf / "jja_asia.safetensors").read_bytes())
+        assert isinstance(reference, Reference)
+        with pytest.raises(
+            ValueError, match=r"has sha256 \w{64} here, and \w{64} where .*: give every worker"
+        ):
+            reference.load()
+        path.unlink()
+        with pytest.raises(FileNotFoundError, match="no such file"):
+            reference.load()

@@ -75,6 +75,69 @@ def test_predict_equals_the_function(source: str, model: str, tmp_path: Path) ->
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".nc", ".nc", ".safetensors"]
 
 
+class TestStore:
+    ARGUMENTS = ("--members", 2, "--seed", 3, *SMALL)
+
+    def test_predict_writes_what_the_function_draws(self, source: str, model: str, tmp_path: Path) -> None:
+        target = tmp_path / "out é.zarr"
+        result = run("predict", source, target, "--model", model, *self.ARGUMENTS)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.endswith(f"wrote {target}\n")
+        plan = result.stdout.splitlines()
+        assert any(line.startswith("blocks ") for line in plan)
+        assert any(line.startswith("time ") and "about" in line for line in plan)
+        want = xdownscale.predict(
+            xr.open_dataset(source).DUEXTTAU.load(),
+            model,
+            members=2,
+            seed=3,
+            sampler=xdownscale.Sampler("midpoint", 2),
+            domain_check="ignore",
+        )
+        with xr.open_zarr(target, consolidated=False) as found:
+            np.testing.assert_array_equal(found.DUEXTTAU.values, want.values)
+        result = run("verify", target)
+        assert result.exit_code == 0
+        assert result.stdout.startswith(f"{target}: complete and sound, 2 of 2 blocks done\n")
+
+    def test_the_same_command_goes_on(self, source: str, model: str, tmp_path: Path) -> None:
+        target = tmp_path / "out.zarr"
+        arguments = ("predict", source, target, "--model", model, *self.ARGUMENTS)
+        assert run(*arguments).exit_code == 0
+        chunk = target / "DUEXTTAU/c/1/0/0/0"
+        before = chunk.read_bytes()
+        chunk.unlink()
+        result = run("verify", target)
+        assert result.exit_code == 2
+        assert "damaged: block (1, 0) is missing" in result.stdout
+        assert result.stderr == f"Error: {target} is damaged: run predict again\n"
+        assert run(*arguments).exit_code == 0
+        assert chunk.read_bytes() == before
+
+    def test_another_seed_is_refused(self, source: str, model: str, tmp_path: Path) -> None:
+        target = tmp_path / "out.zarr"
+        assert run("predict", source, target, "--model", model, *SMALL).exit_code == 0
+        arguments = ("predict", source, target, "--model", model, "--seed", 1, *SMALL)
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "its seed is 0, here 1" in result.stderr
+        assert run(*arguments, "--overwrite").exit_code == 0
+
+    def test_what_is_not_finished_or_no_store(self, source: str, model: str, tmp_path: Path) -> None:
+        target = tmp_path / "out.zarr"
+        assert run("predict", source, target, "--model", model, *SMALL).exit_code == 0
+        (target / "ledger/blocks/0.0.json").unlink()
+        result = run("verify", target)
+        assert result.exit_code == 2
+        assert result.stderr == f"Error: {target} is not complete: run predict again\n"
+        result = run("verify", tmp_path / "absent.zarr")
+        assert result.exit_code == 2
+        assert "expected a store that to_zarr wrote" in result.stderr
+        result = run("predict", source, tmp_path / "absent" / "out.zarr", "--model", model)
+        assert result.exit_code == 2
+        assert "does not exist; make it first" in result.stderr
+
+
 def test_another_variable_is_asked_for_by_name(source: str, model: str, tmp_path: Path) -> None:
     arguments = ("--model", model, "--product", "mean", *SMALL[2:])
     refused = run("predict", source, tmp_path / "a.nc", "--variable", "DUST", *arguments)

@@ -17,6 +17,7 @@ from xdownscale.inference.domain import (
     check_labels,
     check_values,
     judge,
+    judge_day,
 )
 from xdownscale.models.downscaler import Downscaler
 
@@ -163,6 +164,26 @@ class TestJudge:
         assert judge(winter, values, model, "ignore").messages == (
             "months [1] are not the model's [6, 7, 8]",
         )
+
+    def test_values_that_are_not_read(self, make_card: Callable[..., Card]) -> None:
+        model = self.model(make_card)
+        found = judge(field(first="2005-01-03"), None, model, "ignore")
+        assert found.distance is None
+        assert found.messages == ("months [1] are not the model's [6, 7, 8]",)
+
+    def test_a_day(self, make_card: Callable[..., Card]) -> None:
+        """Shifted by s it is sqrt(12) s deviations away; only beyond the farthest is something said."""
+        model = self.model(make_card)
+        z = np.linspace(-2.0, -1.0, 101)
+        near, far = (np.asarray(model.scaling.inverse(z + s))[None] for s in (0.6, 0.8))
+        assert 0.6 / np.std(z) < FARTHEST < 0.8 / np.std(z)
+        judge_day(near, 0, model, "raise")
+        with pytest.raises(DomainError, match=r"values of 1970-01-02T00:00:00 differ .* by 2\.74 standard"):
+            judge_day(far, 86_400_000_000, model, "raise")
+        with pytest.warns(UserWarning, match=r"^values differ .* by 2\.74 standard"):
+            judge_day(far, None, model, "warn")
+        judge_day(far, 0, model, "ignore")
+        judge_day(np.full((2, 2), np.nan), 0, model, "raise")
 
     def test_another_region(self, make_card: Callable[..., Card]) -> None:
         model = Downscaler.build(

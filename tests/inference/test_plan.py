@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, refined
-from xdownscale.inference.plan import Plan
+from xdownscale.inference.plan import Blocks, Plan, measured
+
+if TYPE_CHECKING:
+    import torch
+
+    from xdownscale.models.downscaler import Downscaler
 
 COARSE = MERRA2.window((240, 10), (350, 12))
 PLAN = Plan(
@@ -85,3 +91,51 @@ def test_html_is_escaped() -> None:
     page = replace(PLAN, model="<script>alert(1)</script>")._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_block_s_bound() -> None:
+    """Fields twice, coarse days and their history three times in float64, and the work of one day."""
+    ny, nx = PLAN.fine.shape
+    cut = replace(PLAN, blocks=Blocks(count=6, members=2, days=3, past=4))
+    assert cut.block_bytes - PLAN.working_bytes == 2 * 4 * 2 * 3 * ny * nx + 3 * 8 * (3 + 4) * 10 * 12
+    assert replace(cut, days=3000).block_bytes == cut.block_bytes
+    assert PLAN.block_bytes == PLAN.output_bytes + PLAN.working_bytes
+
+
+def test_blocks_are_shown() -> None:
+    rows = shown(replace(PLAN, blocks=Blocks(count=6, members=2, days=3)))
+    assert rows["blocks"] == "6 of at most 2 members x 3 days, whole in space"
+    assert " in all, a block at most " in rows["memory"]
+    merged = shown(replace(PLAN, blocks=Blocks(6, 2, 3, spatial=4)))["blocks"]
+    assert merged.endswith("; 4 spatial chunks of the input are merged")
+    assert "blocks" not in shown(PLAN)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3.2, "about 3 seconds"),
+        (600, "about 10.0 minutes"),
+        (9000, "about 2.5 hours"),
+        (2e6, "about 23.1 days"),
+    ],
+)
+def test_expected_time(seconds: float, text: str) -> None:
+    assert shown(replace(PLAN, seconds=seconds))["time"] == f"{text} where one field is drawn after another"
+    assert "time" not in shown(PLAN)
+
+
+def test_measured_counts_evaluations(tiny_model: Downscaler, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of one patch, the second timed; times patches, evaluations, days and members."""
+    shapes: list[tuple[int, ...]] = []
+    forward = tiny_model.denoiser.forward
+
+    def counting(x: torch.Tensor, *args: object) -> torch.Tensor:
+        shapes.append(tuple(x.shape))
+        return forward(x, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tiny_model.denoiser, "forward", counting)
+    clock = iter([0.0, 5.0, 7.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    assert measured(PLAN, tiny_model).seconds == (7.0 - 5.0) * 6 * 4 * 3 * 5
+    assert shapes == [(1, 1, 64, 64)] * 2

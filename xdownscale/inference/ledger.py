@@ -78,7 +78,7 @@ class Ledger:
         """
         try:
             content = _opened(place.read(JOB), JOB)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         if content.pop("format", None) != _FORMAT:
             raise DamagedError(f"{place}/{JOB} has another format: expected {_FORMAT}")
@@ -226,9 +226,9 @@ def verify(store: str | os.PathLike[str]) -> Report:
     if ledger.metadata is None:
         return Report(str(place), ledger.blocks, 0, (), None)
     damaged, done = ledger.altered(), ledger.done()
-    for index, record in done.items():
-        if (wrong := fault(ledger, index, record)) is not None:
-            damaged.append(wrong)
+    if not damaged:  # without sound metadata no block can be read
+        found = (fault(ledger, index, record) for index, record in done.items())
+        damaged = [wrong for wrong in found if wrong is not None]
     residuals = [r["residual"] for r in done.values() if r is not None and r["residual"] is not None]
     return Report(str(place), ledger.blocks, len(done), tuple(damaged), max(residuals, default=None))
 

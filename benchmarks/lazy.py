@@ -42,7 +42,9 @@ def main() -> None:
 def memory(asked: argparse.Namespace) -> None:
     for days in asked.days:
         command = [sys.executable, __file__, "--model", asked.model, "--block", str(days)]
-        done = subprocess.run([*command, "--box", *map(str, asked.box)], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [*command, "--box", *map(str, asked.box)], check=True, capture_output=True, text=True
+        )
         found = json.loads(done.stdout.splitlines()[-1])
         print(
             f"memory, {days} days in a block: peak {found['peak'] / MEGA:.0f} MB, bound "
@@ -70,12 +72,16 @@ def overhead(asked: argparse.Namespace) -> None:
     for turn in range(asked.turns):
         jobs = [
             lambda: xdownscale.predict(da, asked.model, **options),
-            lambda: xdownscale.predict(da.chunk(time=1), asked.model, **options).compute(scheduler="synchronous"),
+            lambda: xdownscale.predict(da.chunk(time=1), asked.model, **options).compute(
+                scheduler="synchronous"
+            ),
         ]
         taken = [timed(job) for job in jobs]
         best = [min(pair) for pair in zip(best, taken, strict=True)]
         print(f"turn {turn}: in memory {taken[0]:.2f} s, on dask {taken[1]:.2f} s of processor", flush=True)
-    print(f"overhead of the lazy path, 30 days x 4 members: {100 * (best[1] / best[0] - 1):+.1f} % (load {load()})")
+    print(
+        f"overhead of the lazy path, 30 days x 4 members: {100 * (best[1] / best[0] - 1):+.1f} % (load {load()})"
+    )
 
 
 def workers(asked: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from xdownscale.diagnostics import semivariogram, wasserstein
 from xdownscale.diagnostics.borders import seams
 from xdownscale.diagnostics.evaluation import DIAGNOSTICS, evaluate, part
 from xdownscale.diagnostics.spectra import spectrum
@@ -105,3 +106,22 @@ def test_names_do_not_collide() -> None:
     names = [one.name for one in DIAGNOSTICS]
     assert len(set(names)) == len(names)
     assert not set(names) & {"seams", "fss", "rank", "quantile", "base", "conservation"}
+
+
+def test_semivariogram_and_wasserstein_are_those_of_their_functions(case: Callable) -> None:
+    prediction, truth, _ = case(days=2, members=2)
+    found = evaluate(prediction, truth)
+    logs = {name: np.log(da + 1e-3) for name, da in (("prediction", prediction), ("truth", truth))}
+    ours = part(found, "semivariogram").sel(source="prediction")
+    assert float(ours["lag"].max()) < 800
+    centres = ours["lag"].values
+    edges = [*(centres[:-1] - (centres[1] - centres[0]) / 2), centres[-1]]
+    by_hand = {
+        name: semivariogram(da, lags=edges, model=None).semivariance.values for name, da in logs.items()
+    }
+    np.testing.assert_allclose(ours["semivariance"].values[:-1], by_hand["prediction"], rtol=1e-9)
+    np.testing.assert_allclose(ours["ratio"].values[:-1], by_hand["prediction"] / by_hand["truth"], rtol=1e-9)
+    distance = part(found, "wasserstein").sel(source="prediction")
+    for space, (a, b) in (("linear", (prediction, truth)), ("log", tuple(logs.values()))):
+        expected = float(wasserstein(a, b).w1)
+        assert float(distance.w1.sel(space=space)) == pytest.approx(expected, rel=1e-3), "binned, lazily"

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from xdownscale.cf.raster import raster
 from xdownscale.diagnostics.borders import seams
 from xdownscale.diagnostics.distance import wasserstein
 from xdownscale.diagnostics.sources import Source, line_up
 from xdownscale.diagnostics.spectra import spectrum
 from xdownscale.diagnostics.tally import Questions, Space
 from xdownscale.diagnostics.variogram import semivariogram
+from xdownscale.diagnostics.variogram_points import span
 from xdownscale.diagnostics.verification import judge
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ __all__ = ["DIAGNOSTICS", "Diagnostic", "evaluate", "part"]
 
 _SPACES: tuple[Space, ...] = ("linear", "log")
 _USUAL = (0.5, 0.9, 0.99)
+_FARTHEST_KM = 800.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Diagnostic:
 
 
 def _semivariogram(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
-    """Members pooled as variograms, beside the truth's and over it, on the truth's default lags."""
-    seen = semivariogram(truth, model=None)
+    """Members pooled as variograms, beside the truth's and over it, on the truth's lags to at most 800 km."""
+    seen = semivariogram(truth, model=None, max_lag=_farthest(truth))
     bounds = seen["lag_bounds"].values
     edges = [float(edge) for edge in (*bounds[:, 0], bounds[-1, 1])]
     ours = semivariogram(fields, model=None, lags=edges)
@@ -72,6 +75,15 @@ def _semivariogram(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
     )
     found["ratio"].attrs |= {"long_name": "semivariance over the truth's, by lag", "units": "1", "best": 1.0}
     return found
+
+
+def _farthest(truth: xr.DataArray) -> float | None:
+    """A third of the domain's diagonal, or less where that is long and dear; on a plane the default."""
+    grid = raster(truth).grid
+    if grid.y.kind != "latitude":
+        return None
+    shrink = float(np.cos(np.deg2rad(np.clip(grid.y.values.mean(), -90.0, 90.0))))
+    return min(span(grid.y.size * grid.y.step, grid.x.size * grid.x.step, shrink) / 3, _FARTHEST_KM)
 
 
 def _wasserstein(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:

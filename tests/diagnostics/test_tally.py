@@ -18,16 +18,8 @@ EVERYWHERE = (np.ones(2, dtype=bool), np.ones(3, dtype=bool))
 
 def tally(*, operators: Any = (None,), members: tuple[int, ...] = (5,), **asked: Any) -> Tally:
     area = np.random.default_rng(1).random(FINE.shape) + 0.5
-    to_coarse = coarsening(FINE, COARSE)
-    return Tally(
-        Questions(**asked),
-        area,
-        operators,
-        members,
-        to_coarse=to_coarse,
-        inside=EVERYWHERE,
-        coarse_area=COARSE.area,
-    )
+    low = {"to_coarse": coarsening(FINE, COARSE), "inside": EVERYWHERE, "coarse_area": COARSE.area}
+    return Tally(Questions(**asked), area, operators, members, **low)
 
 
 def fields(members: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -330,6 +330,9 @@ class TestLabels:
         assert found.rmse.attrs["units"] == "kg m-2"
         assert found.pod.attrs == {"long_name": "probability of detection", "units": "1", "best": "1.0"}
         assert found.threshold.attrs["units"] == "kg m-2"
+        assert scores(prediction, truth, space="log").rmse.attrs["units"] == "1"
+        both = scores(prediction, truth, space=("linear", "log")).rmse.attrs
+        assert (both["units"], both["comment"]) == ("kg m-2", "a pure number in log space")
 
 
 class TestChunks:

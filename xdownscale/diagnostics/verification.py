@@ -308,37 +308,42 @@ def _labelled(
     out = xr.Dataset(coords=_coordinates(comparison, asked, quantiles, units))
     for key, value in values.items():
         if value.size and key in _DIMS and not (key == "rank_histogram" and not np.isfinite(value).any()):
-            measure = ERRORS.get(key) or BY_THRESHOLD.get(key) or _SUMMARIES[key]
-            attrs = {"long_name": measure.long_name, "units": units if measure.dimensional else "1"}
-            if np.isfinite(measure.best):
-                attrs["best"] = str(measure.best)
+            attrs = _described(key, units, asked)
             out[key] = _DIMS[key], value, attrs
             if key in bounds:
-                of = {"long_name": f"95 percent interval of {measure.long_name}", "units": attrs["units"]}
+                of = {"long_name": f"95 percent interval of {attrs['long_name']}", "units": attrs["units"]}
                 out[f"{key}_interval"] = (*_DIMS[key], "bound"), bounds[key], of
     if "truth_quantile" in values:
-        long_name = "quantile of the truth"
-        bounded = {"units": units, "long_name": long_name, "relative_error_bound": RESOLUTION}
+        bounded = {"units": units, "long_name": "quantile of the truth", "relative_error_bound": RESOLUTION}
         out["truth_quantile"] = ("quantile",), values["truth_quantile"], bounded
     share = found.sums["weight"].sum() / found.sums["whole"].sum()
     out["valid"] = (), float(share), {"long_name": "share of area and days that counted", "units": "1"}
     out["days"] = (), found.sums["weight"].size, {"long_name": "number of times", "units": "1"}
-    unused = [
-        d for d in ("threshold", "window", "rank", "quantile") if d in out.coords and d not in _used(out)
-    ]
-    out = out.drop_vars(unused)
+    optional = ("threshold", "window", "rank", "quantile")
+    out = out.drop_vars([d for d in optional if d in out.coords and d not in _used(out)])
+    out.attrs = {
+        "weights": "cell areas",
+        "cells": "those with a value in the truth and in every source",
+        "log_space": f"ln(value + {asked.floor:g})",
+    }
     if bounds:
         out = out.assign_coords(bound=["lower", "upper"])
         out.attrs["intervals"] = (
             f"central 95 percent of {resampled[0]} resamplings of blocks of {resampled[1]:g} days, "
             f"seed {asked.seed}"
         )
-    out.attrs |= {
-        "weights": "cell areas",
-        "cells": "those with a value in the truth and in every source",
-        "log_space": f"ln(value + {asked.floor:g})",
-    }
     return out
+
+
+def _described(key: str, units: str, asked: Questions) -> dict[str, str]:
+    measure = ERRORS.get(key) or BY_THRESHOLD.get(key) or _SUMMARIES[key]
+    linear = measure.dimensional and "linear" in asked.spaces
+    attrs = {"long_name": measure.long_name, "units": units if linear else "1"}
+    if linear and units != "1" and "log" in asked.spaces:
+        attrs["comment"] = "a pure number in log space"
+    if np.isfinite(measure.best):
+        attrs["best"] = str(measure.best)
+    return attrs
 
 
 def _used(out: xr.Dataset) -> set[Hashable]:

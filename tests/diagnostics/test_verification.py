@@ -417,6 +417,12 @@ class TestIntervals:
             width[block] = high - low
         assert width[10] / width[1] == pytest.approx(10**0.5, rel=0.1)
 
+    def test_days_in_another_order_are_the_same_days(self, case: Callable) -> None:
+        prediction, truth, coarse = case(days=7)
+        asked = {"coarse": coarse, "intervals": 30, "block": 2, **ALL}
+        turned = scores(prediction.isel(time=[4, 1, 6, 0, 5, 2, 3]), truth, **asked)
+        xr.testing.assert_allclose(scores(prediction, truth, **asked), turned, rtol=1e-10)
+
     def test_every_score_has_one_but_the_maximum(self, case: Callable) -> None:
         prediction, truth, coarse = case(days=6)
         found = scores(prediction, truth, coarse=coarse, intervals=30, block=2, **ALL)

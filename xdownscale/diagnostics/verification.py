@@ -163,43 +163,40 @@ def judge(
         Always with a dimension `space`.
     """
     _check_questions(asked, quantiles, intervals, comparison)
-    times = np.asarray(comparison.truth["time"].values) if "time" in comparison.truth.coords else None
     days = comparison.truth.sizes["time"]
-    times = np.arange(days) if times is None else times
-    groups = blocks_of(times, block) if intervals else np.arange(days) // _FOLD
-    counts = draws(int(groups.max()) + 1, intervals, asked.seed) if intervals else None
+    groups, counts = np.arange(days) // _FOLD, None
+    if intervals:
+        stamped = "time" in comparison.truth.coords
+        groups = blocks_of(comparison.truth["time"].values if stamped else np.arange(days), block)
+        counts = draws(int(groups.max()) + 1, intervals, asked.seed)
     found = _tallied(comparison, asked, groups)
-    whole = np.ones((1, days))
-    once = found.scores(whole, comparison, quantiles)
+    once = found.scores(np.ones((1, days)), comparison, quantiles)
     values = {key: value[0] for key, value in once.items()}
     bounds: dict[str, NDArray[np.float64]] = {}
     if counts is not None:
-        again = found.scores(counts[:, groups], comparison, quantiles, counts)
+        again = found.scores(counts[:, groups], comparison, quantiles)
         bounds = {key: _percentiles(v) for key, v in again.items() if key not in _NO_INTERVAL}
     return _labelled(values, bounds, comparison, asked, quantiles, found, (intervals, block))
 
 
 @dataclass(frozen=True, eq=False)
 class _Tallied:
-    """Sums of all days, shapes (days, ...), and ladders of groups of days."""
+    """Sums of all days, shapes (days, ...), and ladders of runs of days, which begin at `starts`."""
 
     sums: dict[str, NDArray[np.float64]]
     ladders: tuple[tuple[Ladder, ...], ...]
+    starts: tuple[int, ...]
 
     def scores(
-        self,
-        counts: NDArray[np.float64],
-        comparison: Comparison,
-        quantiles: Sequence[float],
-        groups: NDArray[np.float64] | None = None,
+        self, counts: NDArray[np.float64], comparison: Comparison, quantiles: Sequence[float]
     ) -> dict[str, NDArray[np.float64]]:
-        """Measures of weighted days, shapes (replicates, ...); `groups` weighs the groups of the ladders."""
+        """Measures of weighted days, shapes (replicates, ...); days of a run have one weight."""
         out = measures(total(self.sums, counts), tuple(s.members for s in comparison.sources))
         if len(quantiles):
             found = []
             for place in range(len(comparison.sources) + 1):
                 one = stacked([group[place] for group in self.ladders])
-                w = np.ones((1, len(self.ladders))) if groups is None else groups
+                w = counts[:, self.starts]
                 found.append(Ladder(one.keys, w @ one.weight, w @ one.total).quantile(quantiles))
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.stack(found[1:], axis=-1) / found[0][..., None]
@@ -263,7 +260,7 @@ def _tallied(comparison: Comparison, asked: Questions, groups: NDArray[np.int64]
             "no cell has a value in the truth and in every source at once: check fill values, and that the "
             "fields are of the same days and region"
         )
-    return _Tallied(sums, tuple(one[1] for one in folded))
+    return _Tallied(sums, tuple(one[1] for one in folded), tuple(edges[:-1]))
 
 
 def _at(data: Any, day: int) -> Any:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.skill import bias, crps, mae, r2, r2_corr, rank_histogram, rmse, spread_skill
+from xdownscale.diagnostics.skill import (
+    bias,
+    cell_crps,
+    crps,
+    mae,
+    r2,
+    r2_corr,
+    rank_histogram,
+    rmse,
+    spread_skill,
+)
 from xdownscale.grid import MERRA2
 
 RNG = np.random.default_rng(0)
@@ -57,6 +67,15 @@ class TestCrps:
     def test_order_of_members_does_not_matter(self) -> None:
         x, y = RNG.normal(size=(5, 9)), RNG.normal(size=9)
         assert crps(x[::-1], y) == crps(x, y)
+
+    def test_of_each_cell(self) -> None:
+        x, y, w = RNG.normal(size=(5, 6)), RNG.normal(size=6), RNG.random(6)
+        y[2] = np.nan
+        found = cell_crps(x, y)
+        alone = [crps(x[:, [i]], y[[i]]) for i in (0, 1, 3, 4, 5)]
+        np.testing.assert_allclose(np.delete(found, 2), alone, rtol=1e-13)
+        assert np.isnan(found[2])
+        assert np.average(np.delete(found, 2), weights=np.delete(w, 2)) == pytest.approx(crps(x, y, w))
 
     def test_one_member(self) -> None:
         with pytest.raises(ValueError, match="the fair CRPS needs at least 2 members, found 1; use `mae`"):
@@ -151,6 +170,12 @@ class TestRanks:
         np.testing.assert_allclose(found, 0.25, atol=0.01)
         assert (found == rank_histogram(np.zeros((3, 40_000)), np.zeros(40_000))).all()
         assert (found != rank_histogram(np.zeros((3, 40_000)), np.zeros(40_000), seed=1)).any()
+
+    def test_weights(self) -> None:
+        x, y, w = RNG.random((4, 60)), RNG.random(60), RNG.integers(1, 5, 60)
+        found = rank_histogram(x, y, w)
+        expected = rank_histogram(np.repeat(x, w, axis=1), np.repeat(y, w))
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
 
     def test_missing_cells(self) -> None:
         truth = np.where(np.arange(100) < 50, np.nan, 2.0)

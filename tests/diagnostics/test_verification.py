@@ -330,6 +330,9 @@ class TestLabels:
         assert found.rmse.attrs["units"] == "kg m-2"
         assert found.pod.attrs == {"long_name": "probability of detection", "units": "1", "best": "1.0"}
         assert found.threshold.attrs["units"] == "kg m-2"
+        assert scores(prediction, truth, space="log").rmse.attrs["units"] == "1"
+        both = scores(prediction, truth, space=("linear", "log")).rmse.attrs
+        assert (both["units"], both["comment"]) == ("kg m-2", "a pure number in log space")
 
 
 class TestChunks:
@@ -413,6 +416,12 @@ class TestIntervals:
             low, high = scores(field, truth, intervals=2000, block=block).bias_interval.values[0]
             width[block] = high - low
         assert width[10] / width[1] == pytest.approx(10**0.5, rel=0.1)
+
+    def test_days_in_another_order_are_the_same_days(self, case: Callable) -> None:
+        prediction, truth, coarse = case(days=7)
+        asked = {"coarse": coarse, "intervals": 30, "block": 2, **ALL}
+        turned = scores(prediction.isel(time=[4, 1, 6, 0, 5, 2, 3]), truth, **asked)
+        xr.testing.assert_allclose(scores(prediction, truth, **asked), turned, rtol=1e-10)
 
     def test_every_score_has_one_but_the_maximum(self, case: Callable) -> None:
         prediction, truth, coarse = case(days=6)

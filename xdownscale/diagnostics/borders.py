@@ -157,25 +157,31 @@ def _compared(fields: Raster, places: Mapping[str, NDArray[Any]], width: int) ->
 
 def _profiles(fields: Raster) -> dict[str, list[NDArray[np.float64]]]:
     """Root mean squares by cell along latitude and along longitude, NaN at the two ends."""
+    from dask.base import compute
+
     lat, lon = fields.axes.lat, fields.axes.lon
     area = xr.DataArray(fields.grid.y.measure, dims=(lat,))
     da = fields.fields.drop_vars([c for c in fields.fields.coords if c != "realization"])
     # a time after another, whatever was given
     da = da.chunk({d: 1 for d in fields.samples if d != "realization"}).astype(np.float64)
-    squares: dict[tuple[str, Hashable], xr.DataArray] = {}
-    for axis in (lat, lon):
-        jump = da.diff(axis, 2) ** 2
-        squares["roughness", axis] = jump.pad({axis: 1}, constant_values=np.nan)
-        if da.sizes.get("realization", 1) > 1:
-            squares["spread", axis] = da.var("realization", ddof=1)
-    means = {}
+    squares = {("roughness", axis): da.diff(axis, 2) ** 2 for axis in (lat, lon)}
+    if da.sizes.get("realization", 1) > 1:
+        variance = da.var("realization", ddof=1, skipna=False)
+        squares |= {("spread", axis): variance for axis in (lat, lon)}
+    sums = {}
     for (key, axis), values in squares.items():
         others = [d for d in values.dims if d != axis]
-        mean = values.weighted(area).mean(others) if axis == lon else values.mean(others)
-        means[key, axis] = mean**0.5
-    profiles = xr.Dataset({f"{key} {axis}": mean for (key, axis), mean in means.items()}).compute()
-    kinds = ("roughness", "spread")[: len(squares) // 2]
-    return {key: [profiles[f"{key} {axis}"].values for axis in (lat, lon)] for key in kinds}
+        weight = values.notnull() * (area if axis == lon else 1.0)
+        sums[f"{key} {axis}"] = (values * weight).sum(others)
+        sums[f"{key} {axis} weight"] = weight.sum(others)
+    # apart, since second differences have two cells fewer
+    found = dict(zip(sums, compute(*sums.values()), strict=True))
+    out: dict[str, list[NDArray[np.float64]]] = {}
+    for key, axis in squares:
+        total, weight = (found[f"{key} {axis}{of}"].values for of in ("", " weight"))
+        mean = np.sqrt(np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0))
+        out.setdefault(key, []).append(np.pad(mean, da.sizes[axis] - mean.size >> 1, constant_values=np.nan))
+    return out
 
 
 def _reach(width: int) -> int:

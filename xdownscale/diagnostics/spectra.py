@@ -308,24 +308,8 @@ def _resolution(ratio: NDArray[np.float64], wavenumber: NDArray[np.float64]) -> 
 
 
 def _described(found: xr.Dataset, how: _Plan, da: xr.DataArray) -> xr.Dataset:
-    units, length = str(da.attrs.get("units", "")), how.unit.removesuffix("-1").strip("()")
-    square = f"({units})2" if units not in ("", "1") else "1"
-    density = f"{square} {length}" if square != "1" else length
-    of = str(da.attrs.get("long_name", da.name or "field"))
-    words = {
-        "power": (f"power spectral density of {of}", density),
-        "truth_power": (f"power spectral density of the truth of {of}", density),
-        "variance": ("variance after detrending and tapering", square),
-        "truth_variance": ("variance of the truth after detrending and tapering", square),
-        "beyond": ("variance at wavenumbers past the last", square),
-        "truth_beyond": ("variance of the truth at wavenumbers past the last", square),
-        "rows": ("share of area in rows without gaps", "1"),
-        "ratio": ("power over the truth's", "1"),
-        "effective_resolution": (
-            "shortest wavelength with power within a factor of two of the truth's",
-            length,
-        ),
-    }
+    length = how.unit.removesuffix("-1").strip("()")
+    words = _words(da, length)
     for name in found.data_vars:
         long_name, unit = words[str(name)]
         found[name].attrs = {"long_name": long_name, "units": unit}
@@ -347,3 +331,25 @@ def _described(found: xr.Dataset, how: _Plan, da: xr.DataArray) -> xr.Dataset:
         "gaps": "rows with a missing cell are left out",
     }
     return found
+
+
+def _words(da: xr.DataArray, length: str) -> dict[str, tuple[str, str]]:
+    """Long name and units of each variable."""
+    units = str(da.attrs.get("units", ""))
+    square = f"({units})2" if units not in ("", "1") else "1"
+    density = f"{square} {length}" if square != "1" else length
+    of = str(da.attrs.get("long_name", da.name or "field"))
+    return {
+        "power": (f"power spectral density of {of}", density),
+        "truth_power": (f"power spectral density of the truth of {of}", density),
+        "variance": ("variance after detrending and tapering", square),
+        "truth_variance": ("variance of the truth after detrending and tapering", square),
+        "beyond": ("variance at wavenumbers past the last", square),
+        "truth_beyond": ("variance of the truth at wavenumbers past the last", square),
+        "rows": ("share of area in rows without gaps", "1"),
+        "ratio": ("power over the truth's", "1"),
+        "effective_resolution": (
+            "shortest wavelength with power within a factor of two of the truth's",
+            length,
+        ),
+    }

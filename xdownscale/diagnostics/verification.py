@@ -163,43 +163,40 @@ def judge(
         Always with a dimension `space`.
     """
     _check_questions(asked, quantiles, intervals, comparison)
-    times = np.asarray(comparison.truth["time"].values) if "time" in comparison.truth.coords else None
     days = comparison.truth.sizes["time"]
-    times = np.arange(days) if times is None else times
-    groups = blocks_of(times, block) if intervals else np.arange(days) // _FOLD
-    counts = draws(int(groups.max()) + 1, intervals, asked.seed) if intervals else None
+    groups, counts = np.arange(days) // _FOLD, None
+    if intervals:
+        stamped = "time" in comparison.truth.coords
+        groups = blocks_of(comparison.truth["time"].values if stamped else np.arange(days), block)
+        counts = draws(int(groups.max()) + 1, intervals, asked.seed)
     found = _tallied(comparison, asked, groups)
-    whole = np.ones((1, days))
-    once = found.scores(whole, comparison, quantiles)
+    once = found.scores(np.ones((1, days)), comparison, quantiles)
     values = {key: value[0] for key, value in once.items()}
     bounds: dict[str, NDArray[np.float64]] = {}
     if counts is not None:
-        again = found.scores(counts[:, groups], comparison, quantiles, counts)
+        again = found.scores(counts[:, groups], comparison, quantiles)
         bounds = {key: _percentiles(v) for key, v in again.items() if key not in _NO_INTERVAL}
     return _labelled(values, bounds, comparison, asked, quantiles, found, (intervals, block))
 
 
 @dataclass(frozen=True, eq=False)
 class _Tallied:
-    """Sums of all days, shapes (days, ...), and ladders of groups of days."""
+    """Sums of all days, shapes (days, ...), and ladders of runs of days, which begin at `starts`."""
 
     sums: dict[str, NDArray[np.float64]]
     ladders: tuple[tuple[Ladder, ...], ...]
+    starts: tuple[int, ...]
 
     def scores(
-        self,
-        counts: NDArray[np.float64],
-        comparison: Comparison,
-        quantiles: Sequence[float],
-        groups: NDArray[np.float64] | None = None,
+        self, counts: NDArray[np.float64], comparison: Comparison, quantiles: Sequence[float]
     ) -> dict[str, NDArray[np.float64]]:
-        """Measures of weighted days, shapes (replicates, ...); `groups` weighs the groups of the ladders."""
+        """Measures of weighted days, shapes (replicates, ...); days of a run have one weight."""
         out = measures(total(self.sums, counts), tuple(s.members for s in comparison.sources))
         if len(quantiles):
             found = []
             for place in range(len(comparison.sources) + 1):
                 one = stacked([group[place] for group in self.ladders])
-                w = np.ones((1, len(self.ladders))) if groups is None else groups
+                w = counts[:, self.starts]
                 found.append(Ladder(one.keys, w @ one.weight, w @ one.total).quantile(quantiles))
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio = np.stack(found[1:], axis=-1) / found[0][..., None]
@@ -263,7 +260,7 @@ def _tallied(comparison: Comparison, asked: Questions, groups: NDArray[np.int64]
             "no cell has a value in the truth and in every source at once: check fill values, and that the "
             "fields are of the same days and region"
         )
-    return _Tallied(sums, tuple(one[1] for one in folded))
+    return _Tallied(sums, tuple(one[1] for one in folded), tuple(edges[:-1]))
 
 
 def _at(data: Any, day: int) -> Any:
@@ -308,37 +305,42 @@ def _labelled(
     out = xr.Dataset(coords=_coordinates(comparison, asked, quantiles, units))
     for key, value in values.items():
         if value.size and key in _DIMS and not (key == "rank_histogram" and not np.isfinite(value).any()):
-            measure = ERRORS.get(key) or BY_THRESHOLD.get(key) or _SUMMARIES[key]
-            attrs = {"long_name": measure.long_name, "units": units if measure.dimensional else "1"}
-            if np.isfinite(measure.best):
-                attrs["best"] = str(measure.best)
+            attrs = _described(key, units, asked)
             out[key] = _DIMS[key], value, attrs
             if key in bounds:
-                of = {"long_name": f"95 percent interval of {measure.long_name}", "units": attrs["units"]}
+                of = {"long_name": f"95 percent interval of {attrs['long_name']}", "units": attrs["units"]}
                 out[f"{key}_interval"] = (*_DIMS[key], "bound"), bounds[key], of
     if "truth_quantile" in values:
-        long_name = "quantile of the truth"
-        bounded = {"units": units, "long_name": long_name, "relative_error_bound": RESOLUTION}
+        bounded = {"units": units, "long_name": "quantile of the truth", "relative_error_bound": RESOLUTION}
         out["truth_quantile"] = ("quantile",), values["truth_quantile"], bounded
     share = found.sums["weight"].sum() / found.sums["whole"].sum()
     out["valid"] = (), float(share), {"long_name": "share of area and days that counted", "units": "1"}
     out["days"] = (), found.sums["weight"].size, {"long_name": "number of times", "units": "1"}
-    unused = [
-        d for d in ("threshold", "window", "rank", "quantile") if d in out.coords and d not in _used(out)
-    ]
-    out = out.drop_vars(unused)
+    optional = ("threshold", "window", "rank", "quantile")
+    out = out.drop_vars([d for d in optional if d in out.coords and d not in _used(out)])
+    out.attrs = {
+        "weights": "cell areas",
+        "cells": "those with a value in the truth and in every source",
+        "log_space": f"ln(value + {asked.floor:g})",
+    }
     if bounds:
         out = out.assign_coords(bound=["lower", "upper"])
         out.attrs["intervals"] = (
             f"central 95 percent of {resampled[0]} resamplings of blocks of {resampled[1]:g} days, "
             f"seed {asked.seed}"
         )
-    out.attrs |= {
-        "weights": "cell areas",
-        "cells": "those with a value in the truth and in every source",
-        "log_space": f"ln(value + {asked.floor:g})",
-    }
     return out
+
+
+def _described(key: str, units: str, asked: Questions) -> dict[str, str]:
+    measure = ERRORS.get(key) or BY_THRESHOLD.get(key) or _SUMMARIES[key]
+    linear = measure.dimensional and "linear" in asked.spaces
+    attrs = {"long_name": measure.long_name, "units": units if linear else "1"}
+    if linear and units != "1" and "log" in asked.spaces:
+        attrs["comment"] = "a pure number in log space"
+    if np.isfinite(measure.best):
+        attrs["best"] = str(measure.best)
+    return attrs
 
 
 def _used(out: xr.Dataset) -> set[Hashable]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 import runpy
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 import xarray as xr
 
 import xdownscale
-
-if TYPE_CHECKING:
-    import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -24,7 +21,7 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str,
 
 
 def test_all_are_known() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"quickstart", "train_two_stages"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"goes16", "quickstart", "train_two_stages"}
 
 
 def test_quickstart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,3 +46,19 @@ def test_train_two_stages(
     read, model = xdownscale.load(str(names["path"])), names["model"]
     assert isinstance(model, xdownscale.Downscaler)
     assert read.card == model.card
+
+
+@pytest.mark.slow
+def test_goes16(
+    real_data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With next to no training: all cells that were seen are scored, and interpolations are what they are."""
+    monkeypatch.setenv("GOES16_STEPS", "20")
+    monkeypatch.setenv("GOES16_THREADS", "1")
+    monkeypatch.setenv("XDOWNSCALE_TEST_DATA", str(real_data))
+    names = run("goes16", monkeypatch, tmp_path)
+    assert "cells, spread/skill" in capsys.readouterr().out
+    scores = names["scores"]
+    assert isinstance(scores, dict)
+    assert 0.6 < scores["bicubic"][0] < scores["nearest"][0] < 0.8
+    assert 0.6 < scores["nearest"][1] < scores["bicubic"][1] < 0.8

@@ -16,8 +16,13 @@ from xdownscale.diagnostics.skill import (
     spread_skill,
 )
 from xdownscale.diagnostics.spectra import spectrum
-from xdownscale.diagnostics.variogram import compare_semivariograms, semivariogram
-from xdownscale.diagnostics.variogram_models import fitted_semivariance, to_gstools, to_skgstat
+from xdownscale.diagnostics.variogram import (
+    compare_semivariograms,
+    fitted_semivariance,
+    semivariogram,
+    to_gstools,
+    to_skgstat,
+)
 from xdownscale.diagnostics.verification import scores
 from xdownscale.diagnostics.wavenumber import band_ratio, power
 

@@ -24,7 +24,7 @@ from xdownscale.diagnostics.sources import Source, line_up
 from xdownscale.diagnostics.spectra import spectrum
 from xdownscale.diagnostics.tally import Questions, Space
 from xdownscale.diagnostics.variogram import semivariogram
-from xdownscale.diagnostics.variogram_points import span
+from xdownscale.diagnostics.variogram.points import span
 from xdownscale.diagnostics.verification import judge
 
 if TYPE_CHECKING:

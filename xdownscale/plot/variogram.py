@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdownscale.diagnostics.variogram_models import fitted_semivariance
+from xdownscale.diagnostics.variogram.models import fitted_semivariance
 
 if TYPE_CHECKING:
     import xarray as xr

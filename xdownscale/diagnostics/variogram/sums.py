@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.variogram_lags import Lags
+    from xdownscale.diagnostics.variogram.lags import Lags
 
 __all__ = ["PairSums", "gather"]
 

@@ -2,9 +2,9 @@
 
     gamma(h) = sum w_i w_j (z_i - z_j)^2 / 2 sum w_i w_j,    over all pairs with distance in the bin of h
 
-Regular grids are summed over all pairs, exactly: on a plane by FFT (`variogram_plane`), on latitudes and
-longitudes by great-circle distance (`variogram_sphere`). Robust estimators, stations and curvilinear grids
-use some cells (`variogram_sampled`). Pairs are always of one day and one member: fields are pooled as
+Regular grids are summed over all pairs, exactly: on a plane by FFT (`variogram.plane`), on latitudes and
+longitudes by great-circle distance (`variogram.sphere`). Robust estimators, stations and curvilinear grids
+use some cells (`variogram.sampled`). Pairs are always of one day and one member: fields are pooled as
 variograms, and the variogram of an ensemble's mean, which is smoother than any member, is never taken.
 """
 
@@ -17,15 +17,15 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.cf.raster import Raster, raster
-from xdownscale.diagnostics.variogram_cells import weights_of
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS, Lags
-from xdownscale.diagnostics.variogram_models import Model
-from xdownscale.diagnostics.variogram_plane import Plane
-from xdownscale.diagnostics.variogram_points import on_axes, points, span
-from xdownscale.diagnostics.variogram_sampled import CELLS, ESTIMATORS, Sampled
-from xdownscale.diagnostics.variogram_sphere import Sphere
-from xdownscale.diagnostics.variogram_sums import PairSums, gather
-from xdownscale.diagnostics.variogram_table import Pooling, tabulate
+from xdownscale.diagnostics.variogram.cells import weights_of
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS, Lags
+from xdownscale.diagnostics.variogram.models import Model
+from xdownscale.diagnostics.variogram.plane import Plane
+from xdownscale.diagnostics.variogram.points import on_axes, points, span
+from xdownscale.diagnostics.variogram.sampled import CELLS, ESTIMATORS, Sampled
+from xdownscale.diagnostics.variogram.sphere import Sphere
+from xdownscale.diagnostics.variogram.sums import PairSums, gather
+from xdownscale.diagnostics.variogram.table import Pooling, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence

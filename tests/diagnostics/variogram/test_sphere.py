@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS, Lags
-from xdownscale.diagnostics.variogram_sphere import Sphere, great_circle
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS, Lags
+from xdownscale.diagnostics.variogram.sphere import Sphere, great_circle
 from xdownscale.grid import Axis, Grid
 
 GRIDS = {
@@ -135,7 +135,7 @@ def test_fields_add_up_in_any_batches(monkeypatch) -> None:
     sphere = Sphere(GRIDS["window"], Lags((0.0, 700.0, 2000.0)))
     whole = sphere.add(fields)
     np.testing.assert_allclose(whole, sum(sphere.add(f[None]) for f in fields), rtol=1e-12)
-    monkeypatch.setattr("xdownscale.diagnostics.variogram_sphere._BATCH", 1)
+    monkeypatch.setattr("xdownscale.diagnostics.variogram.sphere._BATCH", 1)
     np.testing.assert_allclose(sphere.add(fields), whole, rtol=1e-12)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xdownscale._optional import require
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
     import xarray as xr

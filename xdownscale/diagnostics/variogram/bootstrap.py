@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xdownscale.diagnostics.variogram_fit import fit_bins
+from xdownscale.diagnostics.variogram.fit import fit_bins
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.variogram_models import Model
+    from xdownscale.diagnostics.variogram.models import Model
 
 __all__ = ["QUANTILES", "bands", "block_length", "draws"]
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import skgstat
 
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS, Lags
-from xdownscale.diagnostics.variogram_plane import Plane
-from xdownscale.diagnostics.variogram_sampled import CELLS, Sampled
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS, Lags
+from xdownscale.diagnostics.variogram.plane import Plane
+from xdownscale.diagnostics.variogram.sampled import CELLS, Sampled
 
 # variogram(log(zinc)~1, meuse) and variogram(log(zinc)~x+y, meuse, alpha=c(0,45,90,135)), the first five bins
 # of each direction, from R gstat's reference, https://r-spatial.github.io/gstat/reference/variogram.html

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.variogram_bootstrap import QUANTILES, bands, block_length, draws
-from xdownscale.diagnostics.variogram_models import Model
+from xdownscale.diagnostics.variogram.bootstrap import QUANTILES, bands, block_length, draws
+from xdownscale.diagnostics.variogram.models import Model
 
 
 @pytest.mark.parametrize(("days", "length"), [(2, 2), (8, 2), (9, 3), (27, 3), (64, 4), (90, 5)])

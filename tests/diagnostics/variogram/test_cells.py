@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from xdownscale.cf.raster import raster
-from xdownscale.diagnostics.variogram_cells import Cells, weights_of
+from xdownscale.diagnostics.variogram.cells import Cells, weights_of
 
 
 def field(lat=(30.0, 30.5, 31.0), lon=(10.0, 10.5), days=2) -> xr.DataArray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xdownscale.diagnostics.variogram_models import SHAPES, Model, curve, exact_variogram
+from xdownscale.diagnostics.variogram.models import SHAPES, Model, curve, exact_variogram
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

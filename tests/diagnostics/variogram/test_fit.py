@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.variogram_fit import fit_bins
-from xdownscale.diagnostics.variogram_models import Model
+from xdownscale.diagnostics.variogram.fit import fit_bins
+from xdownscale.diagnostics.variogram.models import Model
 
 H = np.linspace(5.0, 235.0, 24)
 N = np.full(24, 1000.0)

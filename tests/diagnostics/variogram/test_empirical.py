@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from xdownscale.diagnostics import compare_semivariograms, semivariogram
-from xdownscale.diagnostics.variogram_sphere import great_circle
+from xdownscale.diagnostics.variogram.sphere import great_circle
 
 EXACT = ("semivariance", "pairs", "distance")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.variogram_lags import Lags
+from xdownscale.diagnostics.variogram.lags import Lags
 
 
 def choose(lags=None, max_lag=None, directions=None, diagonal=300.0, cell=1.0) -> Lags:

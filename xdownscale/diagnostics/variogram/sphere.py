@@ -1,7 +1,7 @@
 """Sums over all pairs of cells of a latitude-longitude grid, by exact great-circle distance.
 
 On one pair of rows the distance depends on the difference of longitude alone, so the pairs are summed by FFT
-along longitude (as in `variogram_plane`), for every two rows with R |dphi| < the longest lag. The haversine
+along longitude (as in `variogram.plane`), for every two rows with R |dphi| < the longest lag. The haversine
 
     sin^2(d / 2R) = sin^2(dphi / 2) + cos(phi_1) cos(phi_2) sin^2(dlambda / 2)
 
@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import fft
 
-from xdownscale.diagnostics.variogram_cells import Cells
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS
+from xdownscale.diagnostics.variogram.cells import Cells
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.variogram_lags import Lags
+    from xdownscale.diagnostics.variogram.lags import Lags
     from xdownscale.grid import Grid
 
 __all__ = ["Sphere", "great_circle"]
@@ -59,7 +59,7 @@ class Sphere:
 
     Examples
     --------
-    >>> from xdownscale.diagnostics.variogram_lags import Lags
+    >>> from xdownscale.diagnostics.variogram.lags import Lags
     >>> from xdownscale.grid import MERRA2
     >>> pole = Sphere(MERRA2.window((360, 1), (0, 576)), Lags((0.0, 1.0)))
     >>> int(pole.add(np.ones((1, 1, 576)))[3].sum()) == 576 * 575 // 2  # all at distance 0

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.spatial.distance import pdist
 
-from xdownscale.diagnostics.variogram_cells import Cells
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS
+from xdownscale.diagnostics.variogram.cells import Cells
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.variogram_lags import Lags
+    from xdownscale.diagnostics.variogram.lags import Lags
 
 __all__ = ["CELLS", "ESTIMATORS", "Sampled"]
 
@@ -54,7 +54,7 @@ class Sampled:
 
     Examples
     --------
-    >>> from xdownscale.diagnostics.variogram_lags import Lags
+    >>> from xdownscale.diagnostics.variogram.lags import Lags
     >>> places = np.array([[0.0, 179.5], [0.0, -179.5], [0.0, 0.0]])
     >>> sampled = Sampled(places, True, Lags((0.0, 120.0)), "matheron", 0)
     >>> squares, pairs, length, _ = sampled.add(np.array([[1.0, 3.0, 9.0]]))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.variogram_lags import Lags
-from xdownscale.diagnostics.variogram_plane import Plane
+from xdownscale.diagnostics.variogram.lags import Lags
+from xdownscale.diagnostics.variogram.plane import Plane
 
 FOUR = (0.0, 45.0, 90.0, 135.0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdownscale.diagnostics.variogram_points import on_axes, points, span
+from xdownscale.diagnostics.variogram.points import on_axes, points, span
 
 RADIUS = 6371.0
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from xdownscale.diagnostics.variogram_bootstrap import QUANTILES, bands, block_length, draws
-from xdownscale.diagnostics.variogram_fit import fit_bins
+from xdownscale.diagnostics.variogram.bootstrap import QUANTILES, bands, block_length, draws
+from xdownscale.diagnostics.variogram.fit import fit_bins
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.variogram_lags import Lags
-    from xdownscale.diagnostics.variogram_models import Model
+    from xdownscale.diagnostics.variogram.lags import Lags
+    from xdownscale.diagnostics.variogram.models import Model
 
 __all__ = ["Pooling", "tabulate"]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdownscale.diagnostics.variogram_lags import Lags
-from xdownscale.diagnostics.variogram_models import Model
-from xdownscale.diagnostics.variogram_table import Pooling, tabulate
+from xdownscale.diagnostics.variogram.lags import Lags
+from xdownscale.diagnostics.variogram.models import Model
+from xdownscale.diagnostics.variogram.table import Pooling, tabulate
 
 SPACE = ("y", "x")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdownscale.diagnostics.variogram_lags import Lags
-from xdownscale.diagnostics.variogram_plane import Plane
-from xdownscale.diagnostics.variogram_sums import gather
+from xdownscale.diagnostics.variogram.lags import Lags
+from xdownscale.diagnostics.variogram.plane import Plane
+from xdownscale.diagnostics.variogram.sums import gather
 
 SPACE = ("y", "x")
 

@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from xdownscale.diagnostics import fitted_semivariance, semivariogram, to_gstools, to_skgstat
-from xdownscale.diagnostics.variogram_models import Model
+from xdownscale.diagnostics.variogram.models import Model
 
 MODELS = ("spherical", "exponential", "gaussian", "stable", "matern")
 

@@ -15,7 +15,7 @@ import xarray as xr
 
 from xdownscale.cf.discover import discover
 from xdownscale.cf.raster import raster
-from xdownscale.diagnostics.variogram_lags import EARTH_RADIUS
+from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

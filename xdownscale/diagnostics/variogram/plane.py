@@ -7,7 +7,7 @@ L is the longest lag:
 
 Both spectra are real and additive: those of many fields, members or blocks are summed before one inverse.
 N(h) is the sum of the products of both weights, the number of pairs where they are 1. What it is not: a
-variogram of degrees; those belong to `variogram_sphere`.
+variogram of degrees; those belong to `variogram.sphere`.
 
 References
 ----------
@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import fft
 
-from xdownscale.diagnostics.variogram_cells import Cells
+from xdownscale.diagnostics.variogram.cells import Cells
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from xdownscale.diagnostics.variogram_lags import Lags
+    from xdownscale.diagnostics.variogram.lags import Lags
 
 __all__ = ["Plane"]
 
@@ -48,7 +48,7 @@ class Plane:
 
     Examples
     --------
-    >>> from xdownscale.diagnostics.variogram_lags import Lags
+    >>> from xdownscale.diagnostics.variogram.lags import Lags
     >>> plane = Plane((1, 4), (1.0, 1.0), Lags((0.5, 1.5, 2.5)))
     >>> squares, pairs, _, _ = plane.binned(plane.add(np.array([[[0.0, 1.0, np.nan, 3.0]]])))
     >>> pairs.round(), (squares / pairs / 2).round(12)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from xdownscale.diagnostics import compare_semivariograms, fitted_semivariance
 from xdownscale.diagnostics import semivariogram as measure
 from xdownscale.plot import semivariogram
+from xdownscale.plot.variogram import compared
 
 
 def field(seed=0, days=6) -> xr.DataArray:
@@ -147,3 +148,17 @@ def test_too_much_for_one_figure_is_refused() -> None:
         ValueError, match=r"dimensions \['realization', 'time'\] beside the lag: expected one"
     ):
         semivariogram(measure(members, pool=(), model=None))
+
+
+def test_compared_draws_every_source_and_the_truth(evaluated: xr.Dataset) -> None:
+    (axis,) = compared(evaluated).axes
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    assert set(lines) == {*(str(n) for n in evaluated.source.values), "truth"}
+    np.testing.assert_array_equal(
+        lines["prediction"].get_ydata(), evaluated.semivariogram_semivariance.sel(source="prediction")
+    )
+    np.testing.assert_array_equal(
+        lines["truth"].get_ydata(), evaluated.semivariogram_truth_semivariance.isel(source=0)
+    )
+    with pytest.raises(ValueError, match="holds no semivariograms"):
+        compared(evaluated.drop_vars("semivariogram_semivariance"))

@@ -7,11 +7,12 @@ from xdownscale.plot.maps import overview
 from xdownscale.plot.ranks import rank_histogram
 from xdownscale.plot.scores import errors, neighbourhoods, quantile_ratios
 from xdownscale.plot.spectrum import power_spectrum
-from xdownscale.plot.variogram import semivariogram
+from xdownscale.plot.variogram import compared, semivariogram
 
 __all__ = [
     "autocorrelations",
     "beside",
+    "compared",
     "errors",
     "neighbourhoods",
     "overview",

@@ -8,6 +8,7 @@ from xdownscale.plot.day import beside
 from xdownscale.plot.ranks import rank_histogram
 from xdownscale.plot.scores import errors, neighbourhoods, quantile_ratios
 from xdownscale.plot.spectrum import power_spectrum
+from xdownscale.plot.variogram import compared
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,6 +51,7 @@ def figures(
         names = {v: str(v).removeprefix(_PREFIX) for v in dataset.data_vars if str(v).startswith(_PREFIX)}
         out["Power by wavenumber"] = power_spectrum(dataset[list(names)].rename(names))
     for title, key, draw in (
+        ("Semivariograms", "semivariogram_semivariance", compared),
         ("Ranks", "rank_histogram", rank_histogram),
         ("Quantiles", "quantile_ratio", quantile_ratios),
         ("Neighbourhoods", "fss", neighbourhoods),

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xdownscale.diagnostics.variogram.models import fitted_semivariance
+from xdownscale.plot.palette import TRUTH, colours
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["semivariogram"]
+__all__ = ["compared", "semivariogram"]
 
 # Okabe and Ito's palette, https://jfly.uni-koeln.de/color
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -69,6 +70,46 @@ def semivariogram(variogram: xr.Dataset, ax: Axes | None = None) -> Figure:
     _label(ax, variogram)
     figure: Any = ax.figure
     return figure  # type: ignore[no-any-return]
+
+
+def compared(dataset: xr.Dataset) -> Figure:
+    """Semivariograms of an evaluation's sources, and the truth's.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        From `diagnostics.evaluate`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Not attached to pyplot.
+
+    Raises
+    ------
+    ValueError
+        If the dataset holds no semivariograms.
+    """
+    from matplotlib.figure import Figure
+
+    if "semivariogram_semivariance" not in dataset:
+        raise ValueError("the dataset holds no semivariograms: expected what diagnostics.evaluate gives")
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axis = figure.subplots()
+    found = dataset["semivariogram_semivariance"]
+    names = [str(n) for n in found["source"].values]
+    lags = dataset["semivariogram_distance"].isel(source=0)
+    for name in names:
+        axis.plot(lags, found.sel(source=name), color=colours(names)[name], label=name, linewidth=1.4)
+    seen = dataset["semivariogram_truth_semivariance"].isel(source=0)
+    axis.plot(lags, seen, color=TRUTH, label="truth", linewidth=1.8, linestyle="--")
+    units = dataset["semivariogram_distance"].attrs.get("units", "")
+    axis.set_xlabel(f"distance [{units}]" if units else "distance")
+    axis.set_ylabel("semivariance, log space")
+    axis.set_xlim(left=0)
+    axis.set_ylim(bottom=0)
+    axis.legend(frameon=False)
+    return figure
 
 
 def _curves(variogram: xr.Dataset) -> list[tuple[str, xr.Dataset]]:

@@ -63,12 +63,13 @@ jja_asia: $(STAMP)
 	$(BIN)/xdownscale calibrate $(ASIA)/$@.safetensors $(BUNDLED)/$@.safetensors $(HELD) \
 		--evaluations 2,4,8 --half --overwrite
 
-# Scores of a season's model on four days of weather it has not seen, onto its card and into $(ASIA):
-# make score_mam_asia
+# Scores of a season's model on five days of weather it has not seen, from the Red Sea to the Taklamakan, onto its
+# card and into $(ASIA): make score_mam_asia
+BOX ?= --lat 14 50 --lon 37.5 87.5
 score_%: $(STAMP)
 	$(RUN) $(ASIA)/$*_unseen.zarr --start 2005-$(FIRST) --days 96 --seed 3
 	$(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors --coarse $(ASIA)/$*_unseen.zarr/coarse \
-		--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) --first 10 --every 24 --block 1 \
+		--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) $(BOX) --first 10 --every 18 --block 1 \
 		--out $(ASIA)/$*.nc --report $(ASIA)/$*.html --write --overwrite
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2

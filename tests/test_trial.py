@@ -82,6 +82,13 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     log = judged.sel(space="log")
     expected = float(log.crps.sel(source="prediction") / log.mae.sel(source="bicubic"))
     found = table["prediction"]
+    assert (found["days"], found["cells"]) == (2, "41x61")
+    power = log.sel(source="prediction")
+    band = (power.wavelength <= 50) & (power.wavelength > 25)
+    ratio = float(power.spectrum_power[band].sum() / power.spectrum_truth_power[band].sum())
+    assert found["spectrum"][-1] == pytest.approx(ratio, abs=1e-4)
+    assert found["spectrum"][0] is None, "the window holds no wave of 800 km"
+    assert found["semivariogram"][1] == pytest.approx(float(power.semivariogram_ratio.max()), abs=1e-4)
     assert found["crps_over_bicubic_mae"] == pytest.approx(expected, abs=1e-4)
     assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
 

@@ -8,6 +8,7 @@ only if the record is another realisation of the weather than the one it learned
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
     from xdownscale.models.downscaler import Downscaler
 
-__all__ = ["rows", "trial"]
+__all__ = ["BANDS_KM", "rows", "trial"]
+
+BANDS_KM = (np.inf, 800.0, 400.0, 200.0, 100.0, 50.0, 25.0)
 
 
 def trial(
@@ -107,8 +110,9 @@ def rows(found: xr.Dataset, evaluations: int) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        CRPS is divided by the MAE of bicubic interpolation; `low` and `high` bound it, where there are
-        intervals, each by the MAE itself.
+        CRPS (of one field, its MAE) is divided by the MAE of bicubic interpolation; `low` and `high` bound
+        it, where there are intervals. `spectrum` is power over the truth's in the bands between `BANDS_KM`,
+        `semivariogram` the least and the largest semivariance over the truth's at any lag.
     """
     log = found.sel(space="log")
     unit = float(log["mae"].sel(source="bicubic"))
@@ -119,16 +123,34 @@ def rows(found: xr.Dataset, evaluations: int) -> list[dict[str, Any]]:
             "name": str(name),
             "evaluations": evaluations if name == "prediction" else None,
             "members": int(one["members"]),
+            "days": int(found.attrs["times"].partition(",")[0]),
+            "cells": found.attrs["grid"].removesuffix(" cells").replace(" ", ""),
             "crps_over_bicubic_mae": _rounded(_error(one) / unit),
             "spread_skill": _rounded(one["spread_skill"]) if "spread_skill" in one else None,
             "r2": _rounded(one["r2"]),
             "quantile_0.99": _rounded(one["quantile_ratio"].sel(quantile=0.99)),
             "quantile_0.999": _rounded(one["quantile_ratio"].sel(quantile=0.999)),
         }
+        row |= _texture(one)
         if "crps_interval" in one:
             bounds = one["crps_interval"].values / unit
             row |= {"low": _rounded(bounds[0]), "high": _rounded(bounds[1])}
         out.append(row)
+    return out
+
+
+def _texture(one: xr.Dataset) -> dict[str, Any]:
+    """Power over the truth's by band of wavelength, and the range of semivariances over the truth's."""
+    out: dict[str, Any] = {}
+    if "spectrum_power" in one:
+        power, truth = one["spectrum_power"].values, one["spectrum_truth_power"].values
+        length = one["wavelength"].values
+        bands = [(length <= longest) & (length > shortest) for longest, shortest in pairwise(BANDS_KM)]
+        ratios = [float(power[b].sum() / truth[b].sum()) if truth[b].any() else np.nan for b in bands]
+        out["spectrum"] = [_rounded(ratio) for ratio in ratios]
+    if "semivariogram_ratio" in one:
+        ratio = one["semivariogram_ratio"].values
+        out["semivariogram"] = [_rounded(np.nanmin(ratio)), _rounded(np.nanmax(ratio))]
     return out
 
 

@@ -48,14 +48,14 @@ def test_table_file_page_and_card(folder: Path) -> None:
     result = run(folder, "--out", folder / "out.nc", "--report", folder / "page.html", "--write")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0].split()[:4] == ["name", "evaluations", "members", "crps_over_bicubic_mae"]
+    assert lines[0].split()[4:6] == ["cells", "crps_over_bicubic_mae"]
     assert [line.split()[0] for line in lines[1:]] == ["prediction", "nearest", "bilinear", "bicubic", "mean"]
     with xr.open_dataset(folder / "out.nc") as found:
         assert found.sizes["source"] == 5
         ratio = float(
             found.crps.sel(source="prediction", space="log") / found.mae.sel(source="bicubic", space="log")
         )
-    assert float(lines[1].split()[3]) == pytest.approx(ratio, abs=1e-4)
+    assert float(lines[1].split()[5]) == pytest.approx(ratio, abs=1e-4)
     assert "<svg" in (folder / "page.html").read_text()
     after = xdownscale.load(folder / "model.safetensors")
     names = [row["name"] for row in after.card.scores]

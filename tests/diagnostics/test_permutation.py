@@ -36,7 +36,7 @@ def called_different(seed: int, days: int, phi: float, by: float, modes: int = 4
     rng = np.random.default_rng(seed)
     x, y = (process(rng, days, phi, modes=modes) for _ in range(2))
     one, other, step = both(x, y + by)
-    return permuted(one, other, step, deals=99, block=None, seed=seed).p <= 0.05
+    return permuted(one, other, step, deals=99, block=None, seed=seed).p < 0.05
 
 
 def test_the_observed_is_the_distance() -> None:

@@ -248,7 +248,7 @@ def plan(job: Job, blocks: Blocks | None) -> Plan:
         fine=job.fine,
         extended=patches.shape,
         patches=len(patches),
-        patch=(patches.y.patch, patches.x.patch),
+        patch=(min(patches.y.patch, patches.y.size), min(patches.x.patch, patches.x.size)),
         days=field.days * math.prod(field.others.values()),
         members=len(options.members),
         sampler=options.sampler,

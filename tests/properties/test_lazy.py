@@ -187,6 +187,11 @@ class TestKilled:
         assert verify(tmp_path / "a.zarr").complete
         with xr.open_zarr(tmp_path / "a.zarr", consolidated=False) as found:
             np.testing.assert_array_equal(found.DUEXTTAU.values, expected.values)
+        chunk = tmp_path / "a.zarr/DUEXTTAU/c/3/4/0/0"
+        before = chunk.read_bytes()
+        chunk.unlink()  # the cluster must not take it for done because it has done it before
+        to_zarr(coarse.chunk(time=1), tmp_path / "a.zarr", checkpoint, **given)
+        assert chunk.read_bytes() == before
 
 
 class TestFull:

@@ -2,7 +2,7 @@
 
 from xdownscale.cf.discover import Axes, discover
 from xdownscale.cf.orientation import Orientation
-from xdownscale.cf.template import build, label, orientation, to_dataset
+from xdownscale.cf.template import build, orientation, to_dataset
 from xdownscale.cf.understand import Field, check_bounds, understand
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "build",
     "check_bounds",
     "discover",
-    "label",
     "orientation",
     "to_dataset",
     "understand",

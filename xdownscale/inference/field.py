@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from xdownscale.cf import label, orientation
+from xdownscale.cf import build, orientation
 from xdownscale.inference.block import windows
 from xdownscale.inference.engine import draw, lay
 from xdownscale.inference.job import Job, prepare
@@ -189,7 +189,7 @@ def labelled(job: Job, values: Any, residual: float | None = None) -> xr.DataArr
     DataArray
     """
     card = job.model.card
-    return label(
+    return build(
         values,
         job.field,
         job.fine,

@@ -1,12 +1,13 @@
 """The lazy path: memory against its stated bound, overhead against the eager loop, one worker and two.
 
-    python benchmarks/lazy.py [--model jja_asia] [--box 4 5] [--days 1 10 100] [--parts memory overhead workers]
+    python benchmarks/lazy.py [--model jja_asia] [--box 4 5] [--days 1 10 100]
+        [--parts memory overhead workers]
 
-Memory: the peak resident set of a process of its own that draws one block of so many days, over what the process
-held before, against `Plan.block_bytes`. Overhead: 30 days x 4 members on dask's synchronous scheduler against
-`predict` in memory, in one process, in turns; the ratio of the best of the turns. Workers: the same job on a
-cluster of one and of two processes of one thread each, in turns, after each has loaded its model. The load of
-the machine is printed with each figure: on a busy one the last two say little.
+Memory: the peak resident set of a process of its own while it draws one block of so many days, over what it
+held before, against `Plan.block_bytes` (Linux). Overhead: 30 days x 4 members on dask's synchronous scheduler
+against `predict` in memory, in one process, in turns; the ratio of the best turns, in processor seconds.
+Workers: the same job on a cluster of one and of two processes of one thread each, in turns, after each has
+loaded its model. The load of the machine is printed with each figure: on a busy one the last says little.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -60,28 +62,27 @@ def block(model: str, box: list[int], days: int) -> dict[str, float]:
     options = {"domain_check": "ignore", "device": "cpu"}
     lazy = xdownscale.predict(da, model, **options)
     plan = xdownscale.explain(da, model, **options)
-    before = resident()
+    before = memory_now("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew here
     lazy.compute(scheduler="synchronous")
-    return {"peak": peak() - before, "bound": float(plan.block_bytes)}
+    return {"peak": memory_now("VmHWM") - before, "bound": float(plan.block_bytes)}
 
 
 def overhead(asked: argparse.Namespace) -> None:
     da = coarse(30, asked.box)
+    chunked = da.chunk(time=1)
     options = {"members": 4, "domain_check": "ignore", "device": "cpu", "progress": False}
     best = [np.inf, np.inf]
     for turn in range(asked.turns):
         jobs = [
             lambda: xdownscale.predict(da, asked.model, **options),
-            lambda: xdownscale.predict(da.chunk(time=1), asked.model, **options).compute(
-                scheduler="synchronous"
-            ),
+            lambda: xdownscale.predict(chunked, asked.model, **options).compute(scheduler="synchronous"),
         ]
         taken = [timed(job) for job in jobs]
         best = [min(pair) for pair in zip(best, taken, strict=True)]
         print(f"turn {turn}: in memory {taken[0]:.2f} s, on dask {taken[1]:.2f} s of processor", flush=True)
-    print(
-        f"overhead of the lazy path, 30 days x 4 members: {100 * (best[1] / best[0] - 1):+.1f} % (load {load()})"
-    )
+    share = 100 * (best[1] / best[0] - 1)
+    print(f"overhead of the lazy path, 30 days x 4 members: {share:+.1f} % (load {load()})")
 
 
 def workers(asked: argparse.Namespace) -> None:
@@ -91,7 +92,7 @@ def workers(asked: argparse.Namespace) -> None:
     lazy = xdownscale.predict(da, asked.model, members=4, domain_check="ignore", device="cpu")
     best = {1: np.inf, 2: np.inf}
     for turn in range(asked.turns):
-        for count in best:
+        for count in (1, 2):
             with distributed.Client(n_workers=count, threads_per_worker=1, dashboard_address=None):
                 lazy[:, : 2 * count].mean().compute()
                 began = time.perf_counter()
@@ -109,15 +110,10 @@ def timed(job) -> float:
     return time.process_time() - began
 
 
-def resident() -> int:
-    pages = int(open("/proc/self/statm").read().split()[1])  # noqa: PTH123, SIM115
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def peak() -> int:
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def memory_now(name: str) -> int:
+    """A figure of this process in bytes, as Linux keeps it."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return 1024 * int(lines[name].split()[0])
 
 
 def load() -> str:

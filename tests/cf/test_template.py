@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from xdownscale.cf import build, to_dataset, understand
+from xdownscale.cf import build, orientation, to_dataset, understand
 from xdownscale.grid import G5NR, MERRA2, Grid, refined
 
 WINDOW = MERRA2.window((250, 3), (574, 4))  # 178.75 E to 179.4 W
@@ -34,7 +34,9 @@ def fine(da: xr.DataArray, **told: Any) -> tuple[xr.DataArray, np.ndarray, Grid]
     shape = (2, field.days, *grid.shape)
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
     attrs = {"units": "1", "cell_methods": "time: mean", "title": "a field"} | told
-    return build(values, field, grid, name="DUEXTTAU", members=(3, 7), attrs=attrs), values, grid
+    data = orientation(field, grid).users(values)
+    data = data[:, 0] if field.axes.time is None else data
+    return build(data, field, grid, name="DUEXTTAU", members=(3, 7), attrs=attrs), values, grid
 
 
 @pytest.mark.parametrize("down", [False, True])
@@ -64,6 +66,22 @@ def test_round_the_globe(shift: int) -> None:
         place = float(out.lon[column])
         found = int(np.argmin(np.abs((grid.x.values - place + 180) % 360 - 180)))
         np.testing.assert_array_equal(out.values[..., column], values[..., found])
+
+
+def test_lazy_values_are_not_looked_at() -> None:
+    import dask.array
+
+    def scheduler(*_: Any, **__: Any) -> None:
+        pytest.fail("computed while labels were put on")
+
+    field = understand(coarse()[:, ::-1], MERRA2)
+    grid = refined(field.grid, G5NR)
+    data = dask.array.zeros((2, 2, *grid.shape), dtype="f4", chunks=(1, 1, -1, -1))
+    with dask.config.set(scheduler=scheduler):
+        out = build(data, field, grid, name="DUEXTTAU", members=(3, 7), attrs={"units": "1"})
+        to_dataset(out)
+    assert out.data.name == data.name
+    assert (np.diff(out.lat) < 0).all()
 
 
 def test_without_time() -> None:

@@ -134,6 +134,13 @@ class TestExplain:
         assert explain(coarse, tiny_model).history == (3, 3)
         assert explain(coarse.isel(time=[0]), tiny_model).history == (3, 2)
 
+    def test_a_patch_is_no_larger_than_the_domain(self, coarse: xr.DataArray, tiny_model: Downscaler) -> None:
+        """Overlap costs nothing where one patch covers all: evaluations over the cells computed and kept."""
+        plan = explain(coarse, tiny_model, tiling=Tiling(patch=496))
+        assert plan.patch == plan.extended == (144, 160)
+        kept = plan.fine.shape[0] * plan.fine.shape[1]
+        assert plan.evaluations_per_cell == pytest.approx(plan.evaluations * 144 * 160 / kept)
+
     def test_counts_patches(self, coarse: xr.DataArray, tiny_model: Downscaler) -> None:
         one = explain(coarse, tiny_model, tiling=Tiling(patch=None))
         assert one.patches == 1

@@ -85,7 +85,9 @@ class TestLedger:
 
     def test_records(self, tmp_path: Path) -> None:
         made = self.made(tmp_path / "a.zarr")
+        made.place.write("ledger/blocks/notes.txt", b"a stranger's")
         record(made.place, (0, 1, 2), {"sha256": "aa"})
+        record(made.place, (7, 7, 7), {"sha256": "of no block"})
         record(made.place, (1, 0, 0), {"sha256": "bb"})
         (tmp_path / "a.zarr/ledger/blocks/1.0.0.json").write_bytes(b"torn")
         assert made.done() == {(0, 1, 2): {"sha256": "aa"}, (1, 0, 0): None}

@@ -3,7 +3,7 @@
 from xdownscale.cf.coarsening import coarsen
 from xdownscale.cf.discover import Axes, discover
 from xdownscale.cf.orientation import Orientation
-from xdownscale.cf.template import build, label, orientation, to_dataset
+from xdownscale.cf.template import build, orientation, to_dataset
 from xdownscale.cf.understand import Field, check_bounds, understand
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "check_bounds",
     "coarsen",
     "discover",
-    "label",
     "orientation",
     "to_dataset",
     "understand",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from xdownscale.cf.understand import Field
     from xdownscale.grid import Axis, Grid
 
-__all__ = ["CONVENTIONS", "build", "label", "orientation", "to_dataset"]
+__all__ = ["CONVENTIONS", "build", "orientation", "to_dataset"]
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 _COMPRESSION = {"zlib": True, "complevel": 4, "shuffle": True}
@@ -48,36 +48,6 @@ _GLOBAL = (
 
 
 def build(
-    values: NDArray[np.float32],
-    field: Field,
-    fine: Grid,
-    *,
-    name: str,
-    members: tuple[int, ...],
-    attrs: Mapping[str, Any],
-    wavelength_nm: float | None = None,
-) -> xr.DataArray:
-    """A labelled fine field from values as the engine has them.
-
-    Parameters
-    ----------
-    values : ndarray, shape (*others, member, time, NY, NX), float32
-        Canonical: latitude and longitude ascending, cyclic fields from index 0.
-    field, fine, name, members, attrs, wavelength_nm
-        As `label`.
-
-    Returns
-    -------
-    DataArray, dims (*others, realization, time, lat, lon)
-        Without `time` where the input has no such dimension.
-    """
-    data = orientation(field, fine).users(values)
-    if field.axes.time is None:
-        data = data[..., 0, :, :]
-    return label(data, field, fine, name=name, members=members, attrs=attrs, wavelength_nm=wavelength_nm)
-
-
-def label(
     data: Any,
     field: Field,
     fine: Grid,

@@ -7,6 +7,7 @@ gets those that hold its days and the history before them. This is the only modu
 
 from __future__ import annotations
 
+import uuid
 from bisect import bisect_right
 from functools import partial
 from itertools import accumulate, pairwise
@@ -83,7 +84,7 @@ def computed(
     -------
     dict of index to result
     """
-    name, tasks = graph(job, cut, days, call)
+    name, tasks = graph(job, cut, days, call, salt=uuid.uuid4().hex)
     wanted = [Delayed((name, *index), tasks, layer=name) for index in cut]
     client = getattr(get_scheduler(), "__self__", None)
     if client is not None:
@@ -140,6 +141,7 @@ def graph(
     *,
     tail: tuple[int, ...] = (),
     chained: bool = False,
+    salt: str = "",
 ) -> tuple[str, HighLevelGraph]:
     """A task for each block.
 
@@ -157,6 +159,8 @@ def graph(
         Behind each index in its key.
     chained : bool
         Hand each block what the call gave for the days before it.
+    salt : str
+        In the name: what a call does beside its result must not be taken for done.
 
     Returns
     -------
@@ -164,7 +168,7 @@ def graph(
         The first part of the keys ``(name, *index, *tail)``, and the graph.
     """
     coarse, recipe = _coarse(job, days), Recipe.of(job)
-    name = f"downscale-{tokenize(coarse.name, recipe, job.carried, list(cut.items()), call)}"
+    name = f"downscale-{tokenize(coarse.name, recipe, job.carried, list(cut.items()), call, salt)}"
     guards = [] if job.bounds is None else [delayed(check_bounds)(job.bounds)]
     firsts = [0, *accumulate(days)][:-1]
     layer: dict[Any, Any] = {f"{name}-recipe": recipe, f"{name}-model": job.carried}

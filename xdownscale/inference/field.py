@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from xdownscale.cf import label, orientation
+from xdownscale.cf import build, orientation
 from xdownscale.inference.block import windows
 from xdownscale.inference.engine import draw, lay
 from xdownscale.inference.job import Job, prepare
@@ -205,7 +205,7 @@ def labelled(job: Job, values: Any, residual: float | None = None) -> xr.DataArr
     DataArray
     """
     card = job.model.card
-    return label(
+    return build(
         values,
         job.field,
         job.fine,
@@ -270,7 +270,7 @@ def plan(job: Job, blocks: Blocks | None) -> Plan:
         fine=job.fine,
         extended=patches.shape,
         patches=len(patches),
-        patch=(patches.y.patch, patches.x.patch),
+        patch=(min(patches.y.patch, patches.y.size), min(patches.x.patch, patches.x.size)),
         days=field.days * math.prod(field.others.values()),
         members=len(options.members),
         sampler=options.sampler,

@@ -104,12 +104,13 @@ class Ledger:
     def done(self) -> dict[tuple[int, ...], dict[str, Any] | None]:
         """The records of the blocks that are done; None for a record that is damaged."""
         found: dict[tuple[int, ...], dict[str, Any] | None] = {}
-        for key in self.place.keys(f"{_FOLDER}/blocks"):
-            index = tuple(int(k) for k in key.rpartition("/")[2].removesuffix(".json").split("."))
-            try:
-                found[index] = _opened(self.place.read(key), key)
-            except DamagedError:
-                found[index] = None
+        there = set(self.place.keys(f"{_FOLDER}/blocks"))
+        for index in np.ndindex(*self.shape[:-2], *map(len, self.sizes)):
+            if (key := _record(index)) in there:
+                try:
+                    found[index] = _opened(self.place.read(key), key)
+                except DamagedError:
+                    found[index] = None
         return found
 
     def values(self, index: tuple[int, ...]) -> NDArray[np.float32]:
@@ -154,8 +155,7 @@ def record(place: Place, index: tuple[int, ...], content: Mapping[str, Any]) -> 
     content : mapping
         `sha256` of its values, `input` of its coarse days, `residual` before conservation.
     """
-    name = ".".join(map(str, index))
-    place.write(f"{_FOLDER}/blocks/{name}.json", _sealed(content))
+    place.write(_record(index), _sealed(content))
 
 
 @dataclass(frozen=True)
@@ -250,6 +250,10 @@ def digest(values: NDArray[Any]) -> str:
     """The sha256 of an array's values, whatever its memory layout; all NaN are alike."""
     plain = np.where(np.isnan(values), np.nan, values).astype(values.dtype.newbyteorder("<"))
     return hashlib.sha256(np.ascontiguousarray(plain).tobytes()).hexdigest()
+
+
+def _record(index: tuple[int, ...]) -> str:
+    return f"{_FOLDER}/blocks/{'.'.join(map(str, index))}.json"
 
 
 def _filled(length: int, size: int) -> tuple[int, ...]:

@@ -54,6 +54,7 @@ class Plan:
         Domain with the patches' overhang.
     patches : int
     patch : (int, int) [fine cells]
+        Of the largest; patches are cut to the extended domain.
     days, members : int
     sampler : Sampler
     product : str
@@ -196,8 +197,7 @@ def measured(plan: Plan, model: Downscaler) -> Plan:
     Plan
         With `seconds`: evaluations alone, which are nearly all of the work.
     """
-    largest = min(plan.patch[0], plan.extended[0]), min(plan.patch[1], plan.extended[1])
-    seconds = _evaluation(model, largest, plan.device)
+    seconds = _evaluation(model, plan.patch, plan.device)
     return replace(plan, seconds=seconds * plan.days * plan.members * plan.evaluations * plan.patches)
 
 

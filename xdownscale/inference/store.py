@@ -99,6 +99,10 @@ def to_zarr(
         Something else is there, and `overwrite` is false or it is no zarr store.
     OSError
         A block could not be written. What was done stays; the same call goes on.
+
+    Notes
+    -----
+    One call at a time may write to a store.
     """
     if coherence == "autoregressive":
         raise ValueError(
@@ -145,12 +149,12 @@ def identity(job: Job) -> dict[str, str]:
         The values of the input are not among them: each block has the digest of those that it is from.
     """
     options, card, field = job.options, job.model.card, job.field
-    drawn = {f.name: str(getattr(options, f.name)) for f in fields(options)}
+    asked = {f.name: str(getattr(options, f.name)) for f in fields(options)}
     stamps = ["none" if t is None else str(t) for t in field.instants]
     tiling = asdict(options.tiling)
     if options.tiling.merge == "step":
         del tiling["batch"]  # no bit depends on it
-    return drawn | {
+    return asked | {
         "model": f"{card.name} {card.version}, {fingerprint(job.model)}",
         "members": str(len(options.members)),
         "tiling": str(tiling),

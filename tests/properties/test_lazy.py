@@ -143,11 +143,13 @@ class TestKilled:
             time.sleep(float(rng.uniform(0.1, 1.0 + 1.5 * length)))
             process.kill()
             process.join()
+            again = given
             if (store / "ledger/job.json").exists():
                 report = verify(store)
                 assert report.sound, str(report)
                 done.append(report.done)
-            to_zarr(coarse, store, checkpoint, **(given | {"chunks": {"time": 3}}))
+                again = given | {"chunks": {"time": 3}} if report.done else given
+            to_zarr(coarse, store, checkpoint, **again)
             assert self.tree(store) == self.tree(tmp_path / "whole.zarr"), f"job {number}"
         assert any(0 < n < 12 for n in done), f"no job was killed in the middle: {done}"
 

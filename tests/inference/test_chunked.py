@@ -43,9 +43,11 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     seen: list[tuple[int, int]] = []
     original = block.draw
 
-    def counting(model: Any, coarse: Any, grid: Any, instants: Any, options: Any, *, days: Any) -> Any:
+    def counting(
+        model: Any, coarse: Any, grid: Any, instants: Any, options: Any, *, days: Any, state: Any
+    ) -> Any:
         seen.append((len(options.members), len(days)))
-        return original(model, coarse, grid, instants, options, days=days)
+        return original(model, coarse, grid, instants, options, days=days, state=state)
 
     monkeypatch.setattr(block, "draw", counting)
     return seen

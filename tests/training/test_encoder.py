@@ -92,7 +92,9 @@ class TestPretrain:
 
     def test_off_the_grid(self, record: xr.DataArray) -> None:
         with pytest.raises(ValueError, match=r"resolution|spacing|step"):
-            pretrain(record.isel(lat=slice(None, None, 2)), config=CONFIG)
+            pretrain(record.isel(lat=slice(None, None, 2)), config=CONFIG, grid=MERRA2)
+        with pytest.raises(ValueError, match="'lat' is not evenly spaced"):
+            pretrain(record.isel(lat=[0, 1, 3, 4, 5, 6, 7, 8]), config=CONFIG)
 
 
 class TestDays:

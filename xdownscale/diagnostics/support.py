@@ -99,7 +99,7 @@ def _common(
         return _native(one, other, weights, given, transform)
     fine, coarse = (one, other) if _finer(one.grid, other.grid) else (other, one)
     if not _finer(fine.grid, coarse.grid) or fine.grid.crs != coarse.grid.crs:
-        steps = [f"{g.y.step:g} x {g.x.step:g} ({g.crs})" for g in (one.grid, other.grid)]
+        steps = [f"{g.y.step:g} x {g.x.step:g} ({g.crs or 'plane'})" for g in (one.grid, other.grid)]
         raise ValueError(
             f"grids of {steps[0]} and {steps[1]}: expected one that is finer in both directions, of one "
             "reference system; regrid one of the fields, or use support='native'"

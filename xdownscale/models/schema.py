@@ -53,7 +53,7 @@ def check(field: str, value: Any) -> Any:
     >>> check("process", "score")
     Traceback (most recent call last):
         ...
-    ValueError: card field 'process': found 'score', expected one of 'flow', 'ddpm'
+    ValueError: card field 'process': found 'score', expected one of 'flow', 'ddpm', 'regression'
     """
     try:
         return FIELDS[field](value)

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xdownscale.cf import check_bounds, understand
@@ -26,6 +26,7 @@ def labelled(window: Grid, days: int = 2) -> xr.DataArray:
     )
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(
     start=st.integers(0, 575),
     size=st.integers(2, 12),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "G5NR",
+    "INTERPOLATIONS",
     "MERRA2",
     "Axis",
     "Grid",
@@ -45,6 +46,12 @@ __all__ = [
 
 Kind = Literal["latitude", "longitude", "plane"]
 Method = Literal["nearest", "linear", "cubic", "conservative"]
+INTERPOLATIONS: dict[str, Method] = {  # by the names that users know
+    "nearest": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "conservative": "conservative",
+}
 
 _MOST = 10_000_000
 _SLACK = 1e-6

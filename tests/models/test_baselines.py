@@ -9,9 +9,9 @@ import pytest
 
 from xdownscale.checkpoint import load, save
 from xdownscale.diffusion.sample import Sampler
-from xdownscale.grid import G5NR, MERRA2, refined, upsampling
+from xdownscale.grid import G5NR, INTERPOLATIONS, MERRA2, refined, upsampling
 from xdownscale.inference.engine import Options, draw
-from xdownscale.models.baselines import INTERPOLATIONS, interpolation, quantile_mapping
+from xdownscale.models.baselines import interpolation, quantile_mapping
 from xdownscale.patches import Tiling
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_interpolation_is_its_operator_after_a_file(
     card = make_card()
     save(interpolation(name, card), tmp_path / "b.safetensors")
     model, y = load(tmp_path / "b.safetensors"), lognormal()
-    operator = upsampling(GRID, refined(GRID, G5NR), INTERPOLATIONS[name])  # type: ignore[arg-type]
+    operator = upsampling(GRID, refined(GRID, G5NR), INTERPOLATIONS[name])
     expected = model.scaling.inverse(operator(model.scaling.forward(y[0])))
     for member in drawn(model, y):
         np.testing.assert_allclose(member, expected, rtol=1e-5)

@@ -157,3 +157,9 @@ def test_inflation_of_the_nearest(
     make_card: Callable[..., Card], fitted: dict[str, Any], asked: int, factors: list[float]
 ) -> None:
     assert Downscaler.build(make_card(inflation=fitted)).inflation(asked) == factors
+
+
+def test_a_changed_card_is_not_that_of_the_file(tiny_model: Downscaler) -> None:
+    model = Downscaler(tiny_model.card, tiny_model.denoiser, tiny_model.encoder, sha256="a" * 64)
+    assert model.with_card(model.card).sha256 == "a" * 64
+    assert model.with_card(replace(model.card, version="2")).sha256 is None

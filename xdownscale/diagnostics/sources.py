@@ -16,23 +16,17 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.cf.raster import Raster, check_same_grid, check_same_units, raster
-from xdownscale.grid import Separable, coarsening, conservative_matrix, upsampling
+from xdownscale.grid import INTERPOLATIONS, Separable, coarsening, conservative_matrix, upsampling
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from xdownscale.grid import Grid, Method
+    from xdownscale.grid import Grid
 
     Baselines = Sequence[str] | Mapping[str, "str | xr.DataArray"]
 
-__all__ = ["INTERPOLATIONS", "Comparison", "Source", "at_times", "line_up"]
+__all__ = ["Comparison", "Source", "at_times", "line_up"]
 
-INTERPOLATIONS: dict[str, Method] = {
-    "nearest": "nearest",
-    "bilinear": "linear",
-    "bicubic": "cubic",
-    "conservative": "conservative",
-}
 _MEMBERS = "realization"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from xdownscale.grid import INTERPOLATIONS
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.noise import Spectrum
 from xdownscale.scaling import Quantile
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
     from xdownscale.models.card import Card
     from xdownscale.scaling import Scaling
 
-__all__ = ["INTERPOLATIONS", "interpolation", "quantile_mapping"]
-
-INTERPOLATIONS = {
-    "nearest": "nearest",
-    "bilinear": "linear",
-    "bicubic": "cubic",
-    "conservative": "conservative",
-}
+__all__ = ["interpolation", "quantile_mapping"]
 
 
 def interpolation(name: str, like: Card) -> Downscaler:

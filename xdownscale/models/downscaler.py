@@ -119,8 +119,9 @@ class Downscaler:
         return state if self.climatology is None else state | {_CLIMATOLOGY: self.climatology.maps}
 
     def with_card(self, card: Card) -> Downscaler:
-        """The same networks under another card (a new score, a fitted inflation)."""
-        return Downscaler(card, self.denoiser, self.encoder, self.climatology, self.sha256)
+        """The same networks under another card; a card that differs is no longer that of the file."""
+        sha256 = self.sha256 if card == self.card else None
+        return Downscaler(card, self.denoiser, self.encoder, self.climatology, sha256)
 
     @cached_property
     def coarse(self) -> Grid:

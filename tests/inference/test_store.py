@@ -6,6 +6,7 @@ import hashlib
 import multiprocessing
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -355,9 +356,12 @@ class TestFaults:
                     raise OSError(28, "No space left on device")
             await write(self, key, value)
 
-        with monkeypatch.context() as patch, dask.config.set(scheduler=scheduler):
-            patch.setattr(LocalStore, "set", full)
-            with pytest.raises(OSError, match=r"block \(\d, \d\) of .*a\.zarr could not be written") as told:
+        with monkeypatch.context() as patch, ThreadPoolExecutor(2) as pool:
+            patch.setattr(LocalStore, "set", full)  # until the last thread has ended: some outlive the error
+            with (
+                dask.config.set(scheduler=scheduler, pool=pool),
+                pytest.raises(OSError, match=r"block \(\d, \d\) of .*a\.zarr could not be written") as told,
+            ):
                 put(da, tmp_path / "a.zarr")
         assert told.value.errno == 28
         assert "the same call goes on" in str(told.value)

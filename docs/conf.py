@@ -1,16 +1,25 @@
 """Configuration of the documentation: Sphinx, MyST-NB, furo.
 
-Every code cell is run at build; an error in one, or a word on stderr, ends the build, as any warning does.
+Every code cell is run at build; an error or a Python warning in one ends the build, as Sphinx's own warnings do.
 Nothing is fetched: no intersphinx, no fonts, no scripts from elsewhere.
 """
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING, Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 import xdownscale
 
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
 project = "xdownscale"
 author = "The xdownscale developers"
-copyright = author  # noqa: A001 - Sphinx's name
+copyright = author  # noqa: A001 - Sphinx knows it by this name
 release = xdownscale.__version__
 version = release
 
@@ -35,11 +44,18 @@ source_suffix = {".md": "myst-nb"}
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240
-nb_output_stderr = "remove-warn"
+nb_output_stderr = "remove"  # progress bars
 nb_merge_streams = True
 nb_render_image_options = {"alt": "Figure drawn by the code above"}
-# said in the text instead, and shown once in the quickstart; a cell's stderr ends the build
-os.environ["PYTHONWARNINGS"] = "ignore:this model was trained on simulated dust"
+# the last is said in the text instead
+os.environ["PYTHONWARNINGS"] = ",".join(
+    [
+        "error::UserWarning",
+        "error::RuntimeWarning",
+        "error::FutureWarning",
+        "ignore:this model was trained on simulated dust",
+    ]
+)
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 os.environ["COLUMNS"] = "96"
 
@@ -77,3 +93,22 @@ pygments_dark_style = "monokai"
 copybutton_exclude = ".linenos, .gp, .go"
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
+
+
+# equations as MathML, which browsers set themselves: no script is fetched when a page is read
+html_math_renderer = "mathml"
+
+
+def _inline(self: Any, node: nodes.math) -> None:
+    self.body.append(tex2mathml(node.astext()))
+    raise nodes.SkipNode
+
+
+def _display(self: Any, node: nodes.math_block) -> None:
+    self.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> None:
+    """Register the renderer of equations."""
+    app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_display, None))

@@ -65,6 +65,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # names that share a description stay together
 napoleon_use_ivar = True
 add_module_names = False
 maximum_signature_line_length = 88

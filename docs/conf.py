@@ -48,14 +48,13 @@ nb_output_stderr = "remove"  # progress bars
 nb_merge_streams = True
 nb_render_image_options = {"alt": "Figure drawn by the code above"}
 # the last is said in the text instead
-os.environ["PYTHONWARNINGS"] = ",".join(
-    [
-        "error::UserWarning",
-        "error::RuntimeWarning",
-        "error::FutureWarning",
-        "ignore:this model was trained on simulated dust",
-    ]
+WARNINGS = (
+    "error::UserWarning",
+    "error::RuntimeWarning",
+    "error::FutureWarning",
+    "ignore:this model was trained on simulated dust",
 )
+os.environ["PYTHONWARNINGS"] = ",".join(WARNINGS)
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 os.environ["COLUMNS"] = "96"
 

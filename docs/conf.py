@@ -1,6 +1,6 @@
 """Configuration of the documentation: Sphinx, MyST-NB, furo.
 
-Every code cell is run at build; an error or a Python warning in one ends the build, as Sphinx's own warnings do.
+Every code cell is run at build; an error or a Python warning in one ends it, as Sphinx's own warnings do.
 Nothing is fetched: no intersphinx, no fonts, no scripts from elsewhere.
 """
 

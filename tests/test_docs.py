@@ -170,11 +170,11 @@ def test_a_page_has_one_title_and_its_cells_will_run(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     if "{include}" not in text:
         assert len(re.findall(r"^# ", FENCE.sub("", text), re.MULTILINE)) == 1
-    assert ("{code-cell}" in text) == text.startswith("---\nfile_format: mystnb\n")
+    assert ("```{code-cell}" in text) == text.startswith("---\nfile_format: mystnb\n")
 
 
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if "{code-cell}" in p.read_text()], ids=lambda page: page.name
+    "page", [p for p in PAGES if "```{code-cell}" in p.read_text()], ids=lambda page: page.name
 )
 def test_cells_are_python(page: Path) -> None:
     for cell in re.findall(

@@ -127,7 +127,7 @@ class TestRefused:
             predict(coarse[2:], tiny_state, state=state.values, **RUN)
 
     def test_lazy_times_that_do_not_rise(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
-        with pytest.raises(ValueError, match="times on dask do not rise: sort them"):
+        with pytest.raises(ValueError, match="times do not rise: sort them"):
             predict(coarse.isel(time=[1, 0, 2]).chunk(time=1), tiny_state, **RUN)
 
 

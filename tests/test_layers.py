@@ -43,6 +43,7 @@ TABLE = {
     "training": Room(4, FIELDS | {"safetensors"}),
     "inference": Room(5, FIELDS),
     "trial": Room(6, FIELDS),
+    "testing": Room(6, FIELDS),
     "plot": Room(6, LIGHT),
     "report": Room(6, LIGHT),
     "accessor": Room(7, frozenset({"xarray"})),

@@ -171,7 +171,7 @@ def graph(
     coarse, recipe = _coarse(job, days), Recipe.of(job)
     name = f"downscale-{tokenize(coarse.name, recipe, job.carried, list(cut.items()), call, salt)}"
     guards = [] if job.bounds is None else [delayed(check_bounds)(job.bounds)]
-    firsts = [0, *accumulate(days)][:-1]
+    firsts = [0, *accumulate(_cut(job, days))][:-1]
     layer: dict[Any, Any] = {f"{name}-recipe": recipe, f"{name}-model": job.carried}
     keys = list(layer)
     for index, piece in cut.items():
@@ -213,11 +213,16 @@ def _drawn(
 
 def _coarse(job: Job, days: Sequence[int]) -> dask.array.Array:
     """The input, dimensions (*others, time, lat, lon), whole in space and in the blocks' days."""
-    time = [] if job.field.axes.time is None else [tuple(days)]
+    time = [] if job.field.axes.time is None else [_cut(job, days)]
     wanted = dict(enumerate([*(1 for _ in job.field.others), *time, -1, -1]))
     # the method "tasks" streams; "p2p" would read the whole record first
-    whole: dask.array.Array = job.field.arranged().data.rechunk(wanted, method="tasks")
+    whole: dask.array.Array = job.looked.arranged().data.rechunk(wanted, method="tasks")
     return whole
+
+
+def _cut(job: Job, days: Sequence[int]) -> tuple[int, ...]:
+    """Sizes of the chunks along time: the days that are history only, and those of the blocks."""
+    return (job.first, *days) if job.first else tuple(days)
 
 
 def _chunk(coarse: dask.array.Array, piece: Piece, k: int) -> tuple[Any, ...]:

@@ -151,7 +151,7 @@ def identity(job: Job) -> dict[str, str]:
     """
     options, card, field = job.options, job.model.card, job.field
     asked = {f.name: str(getattr(options, f.name)) for f in fields(options)}
-    stamps = ["none" if t is None else str(t) for t in field.instants]
+    stamps = ["none" if t is None else str(t) for t in job.looked.instants]
     tiling = asdict(options.tiling)
     if options.tiling.merge == "step":
         del tiling["batch"]  # no bit depends on it
@@ -289,7 +289,7 @@ def _sound(job: Job, ledger: Ledger, parts: Mapping[tuple[int, ...], Piece]) -> 
     found = _each(job, ledger, {index: parts[index] for index in known}, _input, lambda: None)
     for index, kept in known.items():
         if kept["input"] != found[index]:
-            first, end = parts[index].days
+            first, end = (day - job.first for day in parts[index].days)
             raise ValueError(
                 f"{ledger.place} was begun with other values of the input, among them those of times {first} "
                 f"to {end - 1} or of their history: give the same input, or choose another store"
@@ -337,10 +337,11 @@ def _made(
     """Draw a block, write it, and say so: in this order."""
     array = place.array(variable, "r+")
     before = None
-    if recipe.options.coherence == "autoregressive" and piece.days[0]:
-        before = np.asarray(array[(*piece.other, slice(*piece.members), piece.days[0] - 1)])
+    first, end = (day - recipe.first for day in piece.days)
+    if recipe.options.coherence == "autoregressive" and first:
+        before = np.asarray(array[(*piece.other, slice(*piece.members), first - 1)])
     made = drawn(recipe, carried, piece, coarse, before)
-    spans = [slice(*piece.members), *(() if recipe.timeless else (slice(*piece.days),))]
+    spans = [slice(*piece.members), *(() if recipe.timeless else (slice(first, end),))]
     known = made.residual[np.isfinite(made.residual)]
     content = {
         "sha256": digest(made.values),

@@ -108,7 +108,7 @@ class TestStore:
         before = chunk.read_bytes()
         chunk.unlink()
         result = run("verify", target)
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         assert "damaged: block (1, 0) is missing" in result.stdout
         assert result.stderr == f"Error: {target} is damaged: run predict again\n"
         assert run(*arguments).exit_code == 0
@@ -128,7 +128,7 @@ class TestStore:
         assert run("predict", source, target, "--model", model, *SMALL).exit_code == 0
         (target / "ledger/blocks/0.0.json").unlink()
         result = run("verify", target)
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         assert result.stderr == f"Error: {target} is not complete: run predict again\n"
         result = run("verify", tmp_path / "absent.zarr")
         assert result.exit_code == 2

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["DownscaleAccessor"]
 
 
+@xr.register_dataset_accessor("downscale")
 @xr.register_dataarray_accessor("downscale")
 class DownscaleAccessor(Measuring):
-    """Downscaling of a coarse field, as ``da.downscale``.
+    """Downscaling of a coarse field, as ``da.downscale``; of a Dataset's one variable, as ``ds.downscale``.
 
     Parameters
     ----------
-    obj : DataArray
-        The coarse field: time, latitude and longitude in any order, by any name.
+    obj : DataArray or Dataset
+        The coarse field: time, latitude and longitude in any order, by any name. A Dataset holds one field
+        beside bounds; with several, take one: ``ds["DUEXTTAU"].downscale``.
 
     Examples
     --------
@@ -39,7 +41,7 @@ class DownscaleAccessor(Measuring):
     <downscale of a DataArray, dimensions (dim_0: 2)>
     """
 
-    def __init__(self, obj: xr.DataArray) -> None:
+    def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
 
     def predict(
@@ -220,8 +222,8 @@ class DownscaleAccessor(Measuring):
         """
         from xdownscale.cf.coarsening import coarsen
 
-        return coarsen(self._obj, to, min_valid=min_valid, dims=dims)
+        return coarsen(self._field, to, min_valid=min_valid, dims=dims)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}: {size}" for name, size in self._obj.sizes.items())
-        return f"<downscale of a DataArray, dimensions ({sizes})>"
+        return f"<downscale of a {type(self._obj).__name__}, dimensions ({sizes})>"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["Field", "check_bounds", "understand"]
+__all__ = ["Field", "check_bounds", "only_variable", "understand"]
 
 _DAY_US = 86_400_000_000
 
@@ -132,6 +132,39 @@ def understand(da: xr.DataArray, grid: Grid, *, dims: Mapping[str, Hashable] | N
     roll = x.start if x.cyclic else 0
     x = x.window(0, x.size) if x.cyclic else x
     return Field(da, axes, Grid(y, x, grid.crs), (down[0], down[1] or backwards), roll, _instants(da, axes))
+
+
+def only_variable(dataset: xr.Dataset) -> xr.DataArray:
+    """The one field of a Dataset; bounds are none.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    DataArray
+
+    Raises
+    ------
+    ValueError
+        If there is none, or more than one.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> cells = {"aod": (("lat", "lon"), [[0.1, 0.2]]), "lat_bnds": (("lat", "bnds"), [[0.0, 1.0]])}
+    >>> only_variable(xr.Dataset(cells)).name
+    'aod'
+    """
+    fields = dataset.data_vars
+    names = [n for n, v in fields.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))]
+    if len(names) != 1:
+        raise ValueError(
+            f"the Dataset has the variables {names}: choose one, "
+            f"dataset[{str(names[0] if names else '...')!r}]"
+        )
+    return dataset[names[0]]
 
 
 def check_bounds(dataset: xr.Dataset) -> xr.Dataset | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from xdownscale.cf import Field, check_bounds, understand
+from xdownscale.cf import Field, check_bounds, only_variable, understand
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined
 from xdownscale.inference.continuation import check_sequence, split, state_of
@@ -158,14 +158,8 @@ def _one_variable(da: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, xr.Datas
         return da, None
     if not isinstance(da, xr.Dataset):
         raise TypeError(f"the input is a {type(da).__name__}: expected an xarray DataArray")
-    names = [n for n, v in da.data_vars.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))]
-    if len(names) != 1:
-        raise ValueError(
-            f"the Dataset has the variables {names}: choose one, "
-            f"dataset[{str(names[0] if names else '...')!r}]"
-        )
-    unread = check_bounds(da)
-    return da[names[0]], unread
+    array = only_variable(da)
+    return array, check_bounds(da)
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -130,7 +130,9 @@ def fetch(address: Address) -> Path:
                 f"{address} is not in the cache, and {offline[0]} is set: unset it, or fetch the file once "
                 "where there is a network and give its path"
             ) from error
-        raise HubError(f"{address} cannot be had: {_reason(error)}") from error
+        absent = isinstance(error, FileNotFoundError) and isinstance(error.__cause__, Exception)
+        told = error.__cause__ if absent else error  # not in the cache either, because of this
+        raise HubError(f"{address} cannot be had: {_reason(told)}") from error
     return Path(path)
 
 
@@ -150,7 +152,7 @@ def _fault(repository: str, commit: str, file: str) -> str:
     return ""
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException | None) -> str:
     """What went wrong, in a line, and what to do."""
     said = " ".join(str(error).split())[:300] or type(error).__name__
     if isinstance(error, OSError) and error.errno in _UNWRITABLE:

@@ -78,8 +78,8 @@ def resolve(model: Downscaler | str | os.PathLike[str]) -> Downscaler:
     >>> resolve("hf://org/repo/dust.safetensors")
     Traceback (most recent call last):
         ...
-    ValueError: model 'hf://org/repo/dust.safetensors': it names no commit, and what a branch holds can change:
-    expected its 40 hex digits, hf://ORG/REPO@COMMIT/FILE.safetensors[#sha256=DIGEST]
+    ValueError: model 'hf://org/repo/dust.safetensors': it names no commit, and what a branch holds can
+    change: expected its 40 hex digits, hf://ORG/REPO@COMMIT/FILE.safetensors[#sha256=DIGEST]
     """
     if isinstance(model, Downscaler):
         return model

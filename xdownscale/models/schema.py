@@ -219,7 +219,10 @@ def _scaling(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _fail(value, "a transform's name and numbers")
     numbers = _table(_text(20), _parameter)({key: item for key, item in value.items() if key != "name"})
-    return dict(scaling.from_dict({"name": value.get("name"), **numbers}).to_dict())
+    found = scaling.from_dict({"name": value.get("name"), **numbers}).to_dict()
+    if set(found) != set(value):
+        raise _fail(sorted(value), f"exactly the keys {sorted(found)}")
+    return dict(found)
 
 
 def _parameter(value: Any) -> Any:

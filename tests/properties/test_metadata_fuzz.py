@@ -219,7 +219,10 @@ def odd_values(draw: Any, da: xr.DataArray) -> xr.DataArray:
 
 def odd_name(draw: Any, da: xr.DataArray) -> xr.DataArray:
     old, new = draw(st.sampled_from(list(da.dims))), draw(st.sampled_from(ODD_NAMES))
-    return da if new is None or new in da.dims or new in da.coords else da.rename({old: new})
+    if not isinstance(new, str):
+        bare = draw(st.booleans())
+        return da.drop_vars(old).rename({old: new}) if bare else da.assign_coords({new: 1})
+    return da if new in da.dims or new in da.coords else da.rename({old: new})
 
 
 def unlabelled(draw: Any, da: xr.DataArray) -> xr.DataArray:
@@ -268,7 +271,7 @@ def projected(draw: Any, da: xr.DataArray) -> xr.DataArray:
 
 
 def coloured(draw: Any, da: xr.DataArray) -> xr.DataArray:
-    pool = [550.0, 5.5e-7, 870.0, "550", "blue", None, np.nan, 1j, np.datetime64("NaT"), True]
+    pool = [550.0, 5.5e-7, 870.0, "550", "blue", None, np.nan, 1j, np.datetime64("NaT", "ns"), True]
     value = draw(st.sampled_from(pool))
     units = draw(st.sampled_from(["nm", "m", "", "um", None, 3, ["nm"], "banana"]))
     if "band" in da.dims:

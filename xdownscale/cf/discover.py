@@ -85,9 +85,9 @@ def discover(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Ax
     if not (dims is None or isinstance(dims, Mapping)):
         raise TypeError(f"dims is {dims!r}: expected a mapping, dims={{'lat': ..., 'lon': ...}}")
     given = dict(dims or {})
-    unknown = sorted(map(repr, set(given) - set(_NAMES)))
+    unknown = sorted(set(given) - set(_NAMES), key=str)
     if unknown:
-        raise ValueError(f"dims names {', '.join(unknown)}: expected some of {sorted(_NAMES)}")
+        raise ValueError(f"dims names {unknown}: expected some of {sorted(_NAMES)}")
     _refuse_odd_names(da)
     _refuse_stacked(da)
     lat, lon = (_named(da, axis, given) for axis in ("lat", "lon"))

@@ -42,7 +42,7 @@ _SETTINGS = [
     click.option("--device", default="auto", help="A torch device."),
 ]
 _SOURCE = [
-    click.option("--model", default="jja_asia", help="Bundled name, or path of a checkpoint."),
+    click.option("--model", default="jja_asia", help="Bundled name, path of a checkpoint, or hf:// address."),
     click.option("--variable", help="Variable of IN; the model's by default."),
     click.option("--daily", is_flag=True, help="IN is hourly MERRA-2: take daily means first."),
     click.option("--sampler", type=click.Choice(_SAMPLERS), help="The model's own by default."),
@@ -104,7 +104,7 @@ def verify(store: str) -> None:
 @click.command()
 @click.argument("name", required=False)
 def models(name: str | None) -> None:
-    """List the models that can be had by name, or show the card of one (a name or a path)."""
+    """List the models that can be had by name, or show the card of one (a name, path or address)."""
     from xdownscale.registry import list_models, resolve
 
     with plainly():

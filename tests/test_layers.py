@@ -28,6 +28,7 @@ class Room:
 
 TABLE = {
     "_optional": Room(0),
+    "hub": Room(1),
     "grid": Room(1, LIGHT),
     "patches": Room(1, LIGHT),
     "scaling": Room(1, LIGHT),

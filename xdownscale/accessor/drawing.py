@@ -66,7 +66,7 @@ class DownscaleAccessor(Measuring):
         Parameters
         ----------
         model : Downscaler, str or path-like
-            A model, a name of `list_models`, or the path of a checkpoint.
+            A model, a name of `list_models`, the path of a checkpoint, or an ``hf://`` address.
         members : int, >= 1
             Number of draws, the dimension `realization`; member m is the same however many are asked for.
         seed : int, >= 0

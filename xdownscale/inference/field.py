@@ -63,7 +63,7 @@ def predict(
         dimensions, either latitude order, any longitude convention, any crop. Earlier days in it are the
         history of later ones. A Dataset with one variable is taken for that variable.
     model : Downscaler, str or path-like
-        A model, a name of `list_models`, or the path of a checkpoint.
+        A model, a name of `list_models`, the path of a checkpoint, or an ``hf://`` address.
     members : int, >= 1
         Draws; member m is the same however many are asked for.
     seed : int, >= 0

@@ -184,7 +184,7 @@ def test_any_fields_side_by_side() -> None:
 
 def test_fields_that_are_no_maps() -> None:
     coarse, _ = fields()
-    with pytest.raises(ValueError, match="'all' has dimensions .*: expected two"):
+    with pytest.raises(ValueError, match=r"'all' has dimensions .*: expected two"):
         side_by_side({"all": coarse})
     with pytest.raises(ValueError, match="there are no fields"):
         side_by_side({})

@@ -80,8 +80,9 @@ figure
 # ## Does it drift?
 #
 # `drift` sets each day against the truth's, in ln(AOD + 0.001): the ratio of the variances, and that of the
-# spectra by wavelength. A walk that feeds on itself may fade or run wild. A ratio that stays where it began
-# does not drift; a ratio of one is right besides.
+# spectra by wavelength. A walk that feeds on itself may fade or run wild, and slowly. The weather moves the
+# ratios too: days that are drawn each by itself cannot drift, so they are the ones to compare with. Here both
+# rise and fall together, and the walk keeps the power it began with. Both lack some: the training was short.
 
 
 # %%
@@ -114,17 +115,16 @@ figure
 # ## What the walk is for
 #
 # Days that are drawn each by itself know nothing of each other: what they have in common is what the coarse
-# field, the terrain and the season tell. So detail (what a bicubic interpolation lacks) is remembered from
-# day to day less than in the truth. A walk is to mend that.
+# field and the place tell. So their detail (what a bicubic interpolation lacks) is remembered from day to day
+# less than the truth's is. The walk is told the day before, and comes nearer.
 
 
 # %%
 def memory(field):
-    """Correlation of the detail with that of the day before, and the detail's own size."""
+    """Correlation of the detail with that of the day before."""
     detail = log(field) - log(smooth.isel(realization=0).drop_vars("realization"))
     before, after = detail.isel(time=slice(None, -1)), detail.isel(time=slice(1, None))
-    product = (before.values * after.values).mean()
-    return float(product / (detail.values**2).mean())
+    return float((before.values * after.values).mean() / (detail.values**2).mean())
 
 
 memories = {name: memory(field) for name, field in {"truth": truth, **walks}.items()}

@@ -26,9 +26,15 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str,
 
 def test_all_are_known() -> None:
     known = {
-        "dask_and_zarr", "diagnostics", "goes16", "members_and_uncertainty", "quickstart", "teaching_diffusion",
-        "train_two_stages", "walk_beyond_the_record",
-    }  # fmt: skip
+        "dask_and_zarr",
+        "diagnostics",
+        "goes16",
+        "members_and_uncertainty",
+        "quickstart",
+        "teaching_diffusion",
+        "train_two_stages",
+        "walk_beyond_the_record",
+    }
     assert {path.stem for path in EXAMPLES.glob("*.py")} == known
     assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == known
 

@@ -51,8 +51,8 @@ def show(name, images, limits=None, colours="viridis"):
 # ## 1. Plumes, and what is left to draw
 #
 # A plume leaves a source, meanders downwind, widens and fades; a field has three, and its logarithm is x. The
-# coarse field y is the mean of 8 by 8 cells, and U y interpolates it back. The residual r = (x - U y) / scale
-# is all that there is to draw: the rest is known.
+# coarse field y is the mean of x over 8 by 8 cells, and U y interpolates it back. The residual r = (x - U y)
+# / scale is all that there is to draw: the rest is known.
 
 
 # %%
@@ -242,12 +242,16 @@ for name, (everything, fine) in shares.items():
 show("draws", {"truth": r_unseen[0]} | {name: d[0] for name, d in draws.items()})
 
 # %% [markdown]
-# Noise of another number is another member. Each fits the coarse field; they differ where it leaves room.
+# Noise of another number is another member. Each takes its plumes where the coarse field has some, and they
+# differ where it leaves room. Their coarse means are near to the field's, not equal to it: the package sees
+# to that afterwards.
 
 # %%
 denoise, start = denoise_with(given_unseen[:1]), noises(16, first=2000)
 members = sample(denoise, start, process, Sampler("midpoint", 8))
 fits = given_unseen[:1] + scale * members
+missed = float((avg_pool2d(fits, 8) - avg_pool2d(unseen[:1], 8)).std() / avg_pool2d(unseen[:1], 8).std())
+print(f"coarse means of the members miss the field's by {missed:.2f} of its standard deviation")
 show("members", {"U y": given_unseen[0], "truth": unseen[0], "member 0": fits[0], "member 1": fits[1]})
 
 # %% [markdown]

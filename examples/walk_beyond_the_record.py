@@ -82,7 +82,8 @@ figure
 # `drift` sets each day against the truth's, in ln(AOD + 0.001): the ratio of the variances, and that of the
 # spectra by wavelength. A walk that feeds on itself may fade or run wild, and slowly. The weather moves the
 # ratios too: days that are drawn each by itself cannot drift, so they are the ones to compare with. Here both
-# rise and fall together, and the walk keeps the power it began with. Both lack some: the training was short.
+# rise and fall together, and the walk keeps the power it began with. On most days both have less than the
+# truth: the training was short.
 
 
 # %%

@@ -155,6 +155,7 @@ def test_teaching_diffusion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert rising == sorted(rising)
     assert shares["mean"][0] < 0.6
     assert 0.75 < shares["8 evaluations"][0] < 1.2
+    assert names["missed"] < 0.4
     assert variance["averaged at the end"] == pytest.approx(float(names["kept"].mean()), abs=0.12)
     assert 0.8 < variance["merged inside every step"] < 1.2
     figures = {p.stem for p in names["folder"].glob("*.png")}

@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "xdownscale"
 LIGHT = frozenset({"numpy", "scipy"})
 TORCH = LIGHT | {"torch"}
 HEAVY = frozenset({
-    "cf_xarray", "click", "dask", "h5netcdf", "huggingface_hub", "matplotlib", "netCDF4", "numpy", "pandas",
-    "pyproj", "rioxarray", "safetensors", "scipy", "skgstat", "torch", "tqdm", "xarray", "zarr",
+    "cartopy", "cf_xarray", "click", "dask", "h5netcdf", "huggingface_hub", "matplotlib", "netCDF4", "numpy",
+    "pandas", "pyproj", "rioxarray", "safetensors", "scipy", "skgstat", "torch", "tqdm", "xarray", "zarr",
 })  # fmt: skip
 FIELDS = TORCH | {"xarray", "pandas"}
 

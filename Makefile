@@ -2,11 +2,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.documented
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 DEMO ?= work/demo
+SITE ?= work/docs
 
-.PHONY: demo test test-all lint install notebooks clean jja_asia
+.PHONY: demo test test-all docs lint install notebooks clean jja_asia
 
 demo: $(STAMP)
 	$(BIN)/xdownscale demo --out $(DEMO) --overwrite
@@ -16,6 +18,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -m ""
+
+# The documentation as HTML, every code cell run, every warning an error; once installed it needs no network.
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -q docs $(SITE)
+	@echo "open $(SITE)/index.html"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -91,6 +98,13 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq $$(grep '^torch==' constraints.txt) -c constraints.txt
 	$(BIN)/python -m pip install -qq -e '.[test]' -c constraints.txt
+	touch $@
+
+$(DOCS_STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 on the path; set PYTHON=/path/to/python3" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -qq $$(grep '^torch==' constraints.txt) -c constraints.txt
+	$(BIN)/python -m pip install -qq -e '.[docs]' -c constraints.txt
 	touch $@
 
 clean:

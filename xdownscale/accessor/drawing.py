@@ -94,6 +94,14 @@ class DownscaleAccessor(Measuring):
         Returns
         -------
         DataArray, dimensions (realization, time, lat, lon), float32
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> small = dust.isel(time=[0], lat=slice(20, 23), lon=slice(10, 13))
+        >>> dict(small.downscale.predict("jja_asia", members=2).sizes)
+        {'realization': 2, 'time': 1, 'lat': 25, 'lon': 31}
         """
         from xdownscale.inference.field import predict
 
@@ -133,10 +141,24 @@ class DownscaleAccessor(Measuring):
     ) -> Plan:
         """What :meth:`predict` would do with the same arguments; see :func:`xdownscale.explain`.
 
+        Parameters
+        ----------
+        model, members, seed, product, sampler, tiling, coherence, state, conserve, domain_check, dims, device
+        progress
+            As for :meth:`predict`.
+
         Returns
         -------
         Plan
             Grids, patches, evaluations, memory and expected time; readable as text and as HTML.
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> plan = dust.downscale.explain("jja_asia", members=4)
+        >>> [line for line in str(plan).splitlines() if line.startswith("fields")]
+        ["fields           6 times x 4 members, product 'draw'"]
         """
         from xdownscale.inference.field import explain
 
@@ -180,9 +202,29 @@ class DownscaleAccessor(Measuring):
     ) -> Path | str:
         """Draw into a zarr store, or go on with one that was interrupted; see :func:`xdownscale.to_zarr`.
 
+        Parameters
+        ----------
+        store : path or fsspec URL
+        model, members, seed, product, sampler, tiling, coherence, conserve, domain_check, dims, device
+        progress
+            As for :meth:`predict`; coherence "autoregressive" is refused.
+        chunks, overwrite, report
+            As for the function.
+
         Returns
         -------
         Path, or str for a URL
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> small = dust.isel(time=[0], lat=slice(20, 23), lon=slice(10, 13))
+        >>> store = small.downscale.to_zarr(Path(mkdtemp()) / "fine.zarr", "jja_asia")
+        >>> store.name
+        'fine.zarr'
         """
         from xdownscale.inference.store import to_zarr
 
@@ -216,9 +258,22 @@ class DownscaleAccessor(Measuring):
     ) -> xr.DataArray:
         """Area-weighted means on coarser cells; see :func:`xdownscale.coarsen`.
 
+        Parameters
+        ----------
+        to : (int, int) or Grid
+        min_valid, dims
+            As for the function.
+
         Returns
         -------
         DataArray
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> dict(dust.downscale.coarsen((2, 4)).sizes)
+        {'time': 6, 'lat': 20, 'lon': 10}
         """
         from xdownscale.cf.coarsening import coarsen
 

@@ -58,9 +58,21 @@ class Measuring:
     ) -> xr.Dataset:
         """Semivariogram of the field, with a fitted model; see :func:`xdownscale.diagnostics.semivariogram`.
 
+        Parameters
+        ----------
+        lags, max_lag, directions, pool, estimator, model, weights, method, intervals, seed, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> dust.downscale.semivariogram(lags=3, max_lag=300, model=None).semivariance.dims
+        ('lag',)
         """
         from xdownscale.diagnostics.variogram import semivariogram
 
@@ -97,9 +109,22 @@ class Measuring:
     ) -> xr.Dataset:
         """Wasserstein distance from another field; see :func:`xdownscale.diagnostics.wasserstein`.
 
+        Parameters
+        ----------
+        other : DataArray
+        normalize, transform, per, given, bins, weights, support, null, block, seed, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> float((dust + 1).downscale.wasserstein(dust).w1.round(5))
+        1.0
         """
         from xdownscale.diagnostics.distance import wasserstein
 
@@ -130,9 +155,22 @@ class Measuring:
     ) -> xr.Dataset:
         """Autocorrelation in time; see :func:`xdownscale.diagnostics.acf`.
 
+        Parameters
+        ----------
+        nlags : int
+        reduce, deseason, adjusted, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> dust.downscale.acf(2, reduce="mean").acf.sizes["lag"]
+        3
         """
         from xdownscale.diagnostics.correlogram import acf
 
@@ -149,9 +187,22 @@ class Measuring:
     ) -> xr.Dataset:
         """Partial autocorrelation in time; see :func:`xdownscale.diagnostics.pacf`.
 
+        Parameters
+        ----------
+        nlags : int
+        reduce, deseason, adjusted, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> dust.downscale.pacf(2, reduce="mean").pacf.sizes["lag"]
+        3
         """
         from xdownscale.diagnostics.correlogram import pacf
 
@@ -167,9 +218,23 @@ class Measuring:
     ) -> xr.Dataset:
         """How well a field foretells itself, by lag; see :func:`xdownscale.diagnostics.lag_curves`.
 
+        Parameters
+        ----------
+        nlags : int
+        reduce, deseason, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> curves = dust.downscale.lag_curves(2)
+        >>> bool(curves.rmse[1] > curves.rmse[0])
+        True
         """
         from xdownscale.diagnostics.correlogram import lag_curves
 
@@ -188,9 +253,21 @@ class Measuring:
     ) -> xr.Dataset:
         """Power by physical wavenumber; see :func:`xdownscale.diagnostics.spectrum`.
 
+        Parameters
+        ----------
+        truth, direction, bands, detrend, taper, pool, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> dust.downscale.spectrum().power.dims
+        ('wavenumber',)
         """
         from xdownscale.diagnostics.spectra import spectrum
 
@@ -223,9 +300,22 @@ class Measuring:
     ) -> xr.Dataset:
         """Scores against a truth, beside those of baselines; see :func:`xdownscale.diagnostics.scores`.
 
+        Parameters
+        ----------
+        truth : DataArray
+        coarse, baselines, thresholds, quantiles, windows, space, floor, intervals, block, seed, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> float((2 * dust).downscale.scores(dust, quantiles=[0.9]).quantile_ratio.round(3).squeeze())
+        2.0
         """
         from xdownscale.diagnostics.verification import scores
 
@@ -256,9 +346,21 @@ class Measuring:
     ) -> xr.Dataset:
         """Whether the borders of patches can be seen; see :func:`xdownscale.diagnostics.seams`.
 
+        Parameters
+        ----------
+        tiling, borders, lattice, width, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> dust.downscale.seams(borders={"lon": [50.3]}).borders.sel(axis="lon").item()
+        1
         """
         from xdownscale.diagnostics.borders import seams
 
@@ -282,9 +384,23 @@ class Measuring:
     ) -> xr.Dataset:
         """All diagnostics against a truth at once; see :func:`xdownscale.diagnostics.evaluate`.
 
+        Parameters
+        ----------
+        truth, coarse : DataArray
+        baselines, thresholds, quantiles, windows, floor, tiling, intervals, block, seed, dims
+            As for the function.
+
         Returns
         -------
         Dataset
+
+        Examples
+        --------
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> found = (1.1 * dust).downscale.evaluate(dust)
+        >>> float(found.bias.sel(space="linear").squeeze().round(3))
+        0.027
         """
         from xdownscale.diagnostics.evaluation import evaluate
 
@@ -317,9 +433,28 @@ class Measuring:
     ) -> Path:
         """Evaluate against a truth and write one page of HTML; see :func:`xdownscale.report.report`.
 
+        Parameters
+        ----------
+        path : path
+            Of the HTML page.
+        truth, coarse, baselines, intervals
+            As for `evaluate`.
+        title, overwrite
+            As for the function.
+
         Returns
         -------
         Path
+
+        Examples
+        --------
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> import xdownscale
+        >>> dust = xdownscale.open_sample().DUEXTTAU
+        >>> path = (1.1 * dust).downscale.report(Path(mkdtemp()) / "page.html", dust)
+        >>> path.name
+        'page.html'
         """
         from xdownscale.diagnostics.evaluation import evaluate
         from xdownscale.plot.evaluation import figures

@@ -94,10 +94,16 @@ def spread_skill(ensemble: NDArray[Any], truth: NDArray[Any], weights: NDArray[A
     ensemble : ndarray, shape (M, ...)
     truth : ndarray, shape (...)
     weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
 
     Returns
     -------
     float
+
+    Examples
+    --------
+    >>> round(spread_skill(np.array([[0.0], [2.0]]), np.array([2.0])), 3)  # sqrt(3/2 * 2 / 1)
+    1.732
     """
     m = len(ensemble)
     x = np.asarray(ensemble, dtype=np.float64)
@@ -107,22 +113,85 @@ def spread_skill(ensemble: NDArray[Any], truth: NDArray[Any], weights: NDArray[A
 
 
 def mae(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
-    """Mean absolute error, in the units of the data."""
+    """Mean absolute error, in the units of the data.
+
+    Parameters
+    ----------
+    field, truth : ndarray, of one shape
+        NaN where missing.
+    weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> mae(np.array([1.0, 3.0, np.nan]), np.array([2.0, 2.0, 9.0]))
+    1.0
+    """
     return _average(np.abs(np.asarray(field, dtype=np.float64) - truth), weights)
 
 
 def rmse(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
-    """Root mean square error, in the units of the data."""
+    """Root mean square error, in the units of the data.
+
+    Parameters
+    ----------
+    field, truth : ndarray, of one shape
+        NaN where missing.
+    weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> rmse(np.array([2.0, 6.0]), np.array([2.0, 2.0]), weights=np.array([3.0, 1.0]))
+    2.0
+    """
     return float(np.sqrt(_average((np.asarray(field, dtype=np.float64) - truth) ** 2, weights)))
 
 
 def bias(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
-    """Mean of field minus truth, in the units of the data."""
+    """Mean of field minus truth, in the units of the data.
+
+    Parameters
+    ----------
+    field, truth : ndarray, of one shape
+        NaN where missing.
+    weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> bias(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+    -1.5
+    """
     return _average(np.asarray(field, dtype=np.float64) - truth, weights)
 
 
 def r2(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
     """Coefficient of determination, 1 - SSE / SST.
+
+    Parameters
+    ----------
+    field, truth : ndarray, of one shape
+        NaN where missing.
+    weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
+
+    Returns
+    -------
+    float
+        At most 1; 0 is as good as the truth's mean, and there is no lower end.
 
     Examples
     --------
@@ -137,6 +206,18 @@ def r2(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = 
 
 def r2_corr(field: NDArray[Any], truth: NDArray[Any], weights: NDArray[Any] | None = None) -> float:
     """Squared Pearson correlation.
+
+    Parameters
+    ----------
+    field, truth : ndarray, of one shape
+        NaN where missing.
+    weights : ndarray, broadcastable to truth, optional
+        Cell areas; equal when not given.
+
+    Returns
+    -------
+    float
+        0 to 1; blind to bias, scale and sign.
 
     Examples
     --------
@@ -172,6 +253,11 @@ def rank_histogram(
     -------
     ndarray, shape (M + 1,)
         Sums to one; 1 / (M + 1) everywhere when members and truth are alike.
+
+    Examples
+    --------
+    >>> rank_histogram(np.array([[0.0, 0.0], [2.0, 2.0]]), np.array([1.0, 3.0]))  # between, above
+    array([0. , 0.5, 0.5])
     """
     below = (ensemble < truth).sum(axis=0)
     ties = (ensemble == truth).sum(axis=0)

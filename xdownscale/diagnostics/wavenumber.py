@@ -264,6 +264,12 @@ def band_ratio(
     -------
     ndarray, shape (len(wavelengths) - 1,)
         NaN where a band holds no wavenumber.
+
+    Examples
+    --------
+    >>> k = np.array([0.1, 0.2, 0.4])
+    >>> band_ratio(np.array([1.0, 1.0, 1.0]), np.array([1.0, 1.0, 4.0]), k, (np.inf, 4.0, 2.0))
+    array([1.  , 0.25])
     """
     edges = 1.0 / np.asarray(wavelengths, dtype=np.float64)
     out = np.full(len(edges) - 1, np.nan)

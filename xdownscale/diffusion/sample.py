@@ -55,6 +55,13 @@ class Sampler:
     Raises
     ------
     ValueError
+
+    Examples
+    --------
+    >>> Sampler("midpoint", 3)
+    Traceback (most recent call last):
+        ...
+    ValueError: midpoint takes two evaluations a step: found 3, expected an even number
     """
 
     name: str

@@ -111,6 +111,16 @@ def predict(
     ----------
     Xiang et al., Spatiotemporal Satellite Image Downscaling with Transfer Encoders and Autoregressive
     Generative Models, arXiv 2512.05139.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> dust = xdownscale.open_sample().DUEXTTAU.isel(time=[0], lat=slice(20, 23), lon=slice(10, 13))
+    >>> fine = predict(dust, "jja_asia", members=2, seed=1)
+    >>> dict(fine.sizes)
+    {'realization': 2, 'time': 1, 'lat': 25, 'lon': 31}
+    >>> bool((predict(dust, "jja_asia", members=1, seed=1) == fine.isel(realization=[0])).all())
+    True
     """
     job = prepare(
         da,
@@ -156,10 +166,10 @@ def explain(
 
     Parameters
     ----------
-    da, model, members, seed, product, sampler, tiling, coherence, state, conserve
-    domain_check, dims, device, progress
-        As `predict`. What lies outside the model's domain is listed, not raised, whatever `domain_check`
-        says.
+    da, model, members, seed, product, sampler, tiling, coherence, state, conserve, dims, device, progress
+        As `predict`.
+    domain_check : {"raise", "warn", "ignore"}
+        What lies outside the model's domain is listed, not raised, whatever this says.
 
     Returns
     -------
@@ -170,6 +180,13 @@ def explain(
     ------
     ValueError, TypeError
         As `predict`.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> dust = xdownscale.open_sample().DUEXTTAU.isel(time=[0], lat=slice(20, 23), lon=slice(10, 13))
+    >>> print(str(explain(dust, "jja_asia", members=2)).splitlines()[2])
+    output           25 x 31 cells of 0.0625 x 0.0625, 27.75 to 29.25, 44.0625 to 45.9375
     """
     job = prepare(
         da,

@@ -218,6 +218,16 @@ def verify(store: str | os.PathLike[str]) -> Report:
         There is no store with a ledger.
     DamagedError
         The ledger itself cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import xdownscale
+    >>> dust = xdownscale.open_sample().DUEXTTAU.isel(time=[0], lat=slice(20, 23), lon=slice(10, 13))
+    >>> report = verify(xdownscale.to_zarr(dust, Path(mkdtemp()) / "fine.zarr", "jja_asia"))
+    >>> report.complete, report.sound
+    (True, True)
     """
     place = Place.of(store)
     ledger = Ledger.read(place)

@@ -106,6 +106,17 @@ def to_zarr(
     Notes
     -----
     One call at a time may write to a store.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> import xdownscale
+    >>> dust = xdownscale.open_sample().DUEXTTAU.isel(time=[0], lat=slice(20, 23), lon=slice(10, 13))
+    >>> store = to_zarr(dust, Path(mkdtemp()) / "fine.zarr", "jja_asia", members=2)
+    >>> import xarray as xr
+    >>> dict(xr.open_zarr(store, consolidated=False).sizes)["realization"]
+    2
     """
     job = prepare(
         da,

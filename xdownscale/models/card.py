@@ -84,6 +84,15 @@ class Card:
     ------
     ValueError
         If a field does not hold what it must; the message names it.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> card = xdownscale.list_models()["jja_asia"]
+    >>> card.variable, card.months, card.synthetic
+    ('DUEXTTAU', (6, 7, 8), True)
+    >>> Card.from_json(card.to_json()) == card
+    True
     """
 
     name: str

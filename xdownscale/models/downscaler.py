@@ -56,6 +56,13 @@ class Downscaler:
     ------
     ValueError
         If the encoder's digest or the climatology is not the card's.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> model = xdownscale.resolve("jja_asia")
+    >>> model, model.history, model.sampler
+    (<Downscaler jja_asia 0.1.0: flow, 1,389,020 weights>, 5, Sampler(name='midpoint', evaluations=4))
     """
 
     def __init__(

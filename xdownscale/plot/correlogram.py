@@ -74,6 +74,13 @@ def persistence(found: xr.Dataset) -> Figure:
     ------
     ValueError
         If the Dataset holds no such scores, or several series.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> dust = xdownscale.open_sample().DUEXTTAU
+    >>> [axis.get_ylabel() for axis in persistence(dust.downscale.lag_curves(2)).axes]
+    ['RMSE [1]', 'determination']
     """
     from matplotlib.figure import Figure
 

@@ -32,6 +32,17 @@ def rank_histogram(dataset: xr.Dataset) -> Figure:
     ------
     ValueError
         If no source has members.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from xdownscale.diagnostics import evaluate
+    >>> cells = {"realization": [0, 1], "lat": np.arange(8.0), "lon": np.arange(16.0)}
+    >>> values = np.random.default_rng(0).lognormal(size=(2, 8, 16))
+    >>> fields = xr.DataArray(values, cells)
+    >>> found = evaluate(fields, fields.mean("realization"))
+    >>> rank_histogram(found).axes[0].get_title()
+    'prediction, 2 members'
     """
     from matplotlib.figure import Figure
 

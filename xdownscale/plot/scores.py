@@ -40,6 +40,17 @@ def errors(dataset: xr.Dataset, names: Sequence[str] = _ERRORS) -> Figure:
     ------
     ValueError
         If none of the scores is there.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from xdownscale.diagnostics import evaluate
+    >>> cells = {"realization": [0, 1], "lat": np.arange(8.0), "lon": np.arange(16.0)}
+    >>> values = np.random.default_rng(0).lognormal(size=(2, 8, 16))
+    >>> fields = xr.DataArray(values, cells)
+    >>> found = evaluate(fields, fields.mean("realization"))
+    >>> [axis.get_title() for axis in errors(found, ["crps", "mae"]).axes[:2]]
+    ['CRPS', 'MAE']
     """
     from matplotlib.figure import Figure
 
@@ -74,6 +85,17 @@ def quantile_ratios(dataset: xr.Dataset) -> Figure:
     ------
     ValueError
         If there are no quantiles.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from xdownscale.diagnostics import evaluate
+    >>> cells = {"realization": [0, 1], "lat": np.arange(8.0), "lon": np.arange(16.0)}
+    >>> values = np.random.default_rng(0).lognormal(size=(2, 8, 16))
+    >>> fields = xr.DataArray(values, cells)
+    >>> found = evaluate(fields, fields.mean("realization"))
+    >>> quantile_ratios(found).axes[0].get_xlabel()
+    'quantile'
     """
     found = _asked(dataset, "quantile_ratio", "quantiles=")
     figure, axis = _single()
@@ -112,6 +134,17 @@ def neighbourhoods(dataset: xr.Dataset) -> Figure:
     ------
     ValueError
         If there is no such score.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from xdownscale.diagnostics import evaluate
+    >>> cells = {"realization": [0, 1], "lat": np.arange(8.0), "lon": np.arange(16.0)}
+    >>> values = np.random.default_rng(0).lognormal(size=(2, 8, 16))
+    >>> fields = xr.DataArray(values, cells)
+    >>> found = evaluate(fields, fields.mean("realization"))
+    >>> neighbourhoods(found).axes[0].get_ylabel()
+    'fractions skill score'
     """
     from matplotlib.figure import Figure
 

@@ -39,6 +39,13 @@ def power_spectrum(dataset: xr.Dataset) -> Figure:
     ------
     ValueError
         If there is no `power` along `wavenumber`, or it has other dimensions.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> dust = xdownscale.open_sample().DUEXTTAU
+    >>> power_spectrum(dust.downscale.spectrum()).axes[0].get_xlabel()
+    'wavenumber [cycles/km]'
     """
     from matplotlib.figure import Figure
 

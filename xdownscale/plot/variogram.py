@@ -89,6 +89,17 @@ def compared(dataset: xr.Dataset) -> Figure:
     ------
     ValueError
         If the dataset holds no semivariograms.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from xdownscale.diagnostics import evaluate
+    >>> cells = {"realization": [0, 1], "lat": np.arange(8.0), "lon": np.arange(16.0)}
+    >>> values = np.random.default_rng(0).lognormal(size=(2, 8, 16))
+    >>> fields = xr.DataArray(values, cells)
+    >>> found = evaluate(fields, fields.mean("realization"))
+    >>> len(compared(found).axes[0].lines)  # the prediction and the truth
+    2
     """
     from matplotlib.figure import Figure
 

@@ -84,6 +84,17 @@ def calibrate(
     ------
     ValueError
         If the crop is not wider than twice the border that is left out, or the record has no room for it.
+
+    Examples
+    --------
+    >>> from xdownscale import nature_run
+    >>> run = nature_run.NatureRun("2005-07-01", days=2, region=(28, 36, 40, 48), spinup=0)
+    >>> fine, coarse = (d.DUEXTTAU for d in nature_run.to_datasets(run))
+    >>> from xdownscale import resolve
+    >>> options = {"evaluations": [2], "members": 2, "crops": 4, "crop": 104}
+    >>> model = calibrate(resolve("jja_asia"), coarse, fine, **options)
+    >>> list(model.card.inflation), len(model.card.inflation["2"])
+    (['2'], 17)
     """
     if crop <= 2 * _BORDER:
         raise ValueError(

@@ -36,6 +36,15 @@ class PretrainConfig:
         Of the values, for both stages; fitted to the record.
     seed : int, >= 0
     precision : {"auto", "float32", "bfloat16"}
+
+    Examples
+    --------
+    >>> PretrainConfig(history=3).to_dict()["history"]
+    3
+    >>> PretrainConfig(crop=30)
+    Traceback (most recent call last):
+        ...
+    ValueError: crop is 30: expected a multiple of 4
     """
 
     steps: int = 2000
@@ -108,6 +117,13 @@ class TrainConfig:
         Share of samples at the noise end, where `product="mean"` and the first step live.
     seed : int, >= 0
     precision : {"auto", "float32", "bfloat16"}
+
+    Examples
+    --------
+    >>> TrainConfig(batch=6, days=4)
+    Traceback (most recent call last):
+        ...
+    ValueError: batch is 6: expected a multiple of days, 4
     """
 
     steps: int = 6000

@@ -97,6 +97,17 @@ def train(
     ----------
     Xiang et al., Spatiotemporal Satellite Image Downscaling with Transfer Encoders and Autoregressive
     Generative Models, arXiv 2512.05139.
+
+    Examples
+    --------
+    >>> from xdownscale import nature_run
+    >>> run = nature_run.NatureRun("2005-07-01", days=4, region=(30, 33, 42, 46), spinup=0)
+    >>> fine, coarse = (d.DUEXTTAU for d in nature_run.to_datasets(run))
+    >>> config = TrainConfig(
+    ...     steps=1, batch=2, days=2, crop=32, border=4, channels=(8, 8), statics=(), transfer="none"
+    ... )
+    >>> train(coarse, fine, config=config, card={"name": "tiny"})
+    <Downscaler tiny 0: flow, ... weights>
     """
     config = config or TrainConfig()
     begun = pretrained if isinstance(pretrained, Downscaler) else None

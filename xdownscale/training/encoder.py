@@ -165,6 +165,16 @@ def pretrain(
     ------
     ValueError
         If the record is shorter than the history needs or not on the grid.
+
+    Examples
+    --------
+    >>> from xdownscale import nature_run
+    >>> run = nature_run.NatureRun("2005-07-01", days=24, region=(30, 33, 42, 46), spinup=0)
+    >>> fine, coarse = (d.DUEXTTAU for d in nature_run.to_datasets(run))
+    >>> config = PretrainConfig(steps=1, batch=2, crop=8, history=2, channels=(4, 4, 4))
+    >>> found = pretrain(coarse, config=config)
+    >>> found.encoder.history, len(found.digest)
+    (2, 64)
     """
     config = config or PretrainConfig()
     record = Record.of(coarse, grid or grid_of(coarse, MERRA2))

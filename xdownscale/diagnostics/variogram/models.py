@@ -109,6 +109,15 @@ def fitted_semivariance(variogram: xr.Dataset, distance: Any) -> NDArray[np.floa
     ------
     ValueError
         If there are several variograms, or none was fitted.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> from xdownscale.diagnostics import semivariogram
+    >>> dust = xdownscale.open_sample().DUEXTTAU
+    >>> found = semivariogram(dust, max_lag=600)
+    >>> bool(abs(fitted_semivariance(found, 1e4) / found.sill.item() - 1) < 1e-9)  # beyond the range
+    True
     """
     model, cof = _fitted(variogram)
     return curve(model, np.atleast_1d(np.asarray(distance, dtype=np.float64)), cof)
@@ -133,6 +142,15 @@ def to_skgstat(variogram: xr.Dataset) -> Any:
     ------
     ValueError
         If there are several variograms, or none was fitted.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> from xdownscale.diagnostics import semivariogram
+    >>> dust = xdownscale.open_sample().DUEXTTAU
+    >>> found = semivariogram(dust, max_lag=600)
+    >>> bool(np.allclose(to_skgstat(found).experimental, found.semivariance))
+    True
     """
     model, cof = _fitted(variogram)
     full = variogram.pairs.values > 0
@@ -159,6 +177,15 @@ def to_gstools(variogram: xr.Dataset) -> Any:
         If GSTools is not installed.
     ValueError
         If there are several variograms, or none was fitted.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> from xdownscale.diagnostics import semivariogram
+    >>> dust = xdownscale.open_sample().DUEXTTAU
+    >>> found = semivariogram(dust, max_lag=600)
+    >>> bool(np.isclose(to_gstools(found).var, found.partial_sill))
+    True
     """
     model, cof = _fitted(variogram)
     return _covariance(model, cof, _geographic(variogram))

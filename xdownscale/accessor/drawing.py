@@ -205,9 +205,9 @@ class DownscaleAccessor(Measuring):
         Parameters
         ----------
         store : path or fsspec URL
-        model, members, seed, product, sampler, tiling, coherence, conserve, domain_check, dims, device
-        progress
-            As for :meth:`predict`; coherence "autoregressive" is refused.
+        model, members, seed, product, sampler, tiling, coherence, state, conserve, domain_check, dims
+        device, progress
+            As for :meth:`predict`.
         chunks, overwrite, report
             As for the function.
 

@@ -38,6 +38,11 @@ class Check:
     found, expected : str
         With figures; for an error, what was raised.
     seconds : float
+
+    Examples
+    --------
+    >>> Check("grid", "On the cells of the fine grid.", "kept", "off by 0 cells", "below 1e-6", 0.6).status
+    'kept'
     """
 
     name: str
@@ -59,6 +64,13 @@ class Conformance:
     sha256 : str or None
         Of the checkpoint, if the model was read from one.
     checks : tuple of Check
+
+    Examples
+    --------
+    >>> check = Check("grid", "On the cells of the fine grid.", "broken", "off by 0.5", "below 1e-6", 0.6)
+    >>> found = Conformance("mine 1", None, (check,))
+    >>> bool(found), found.to_dict()["checks"][0]["found"]
+    (False, 'off by 0.5')
     """
 
     model: str

@@ -19,9 +19,9 @@ test: lint
 test-all: lint
 	$(BIN)/python -m pytest -m ""
 
-# The documentation as HTML, every code cell run, every warning an error; once installed it needs no network.
+# The documentation as HTML: every code cell run anew, every warning an error; once installed it needs no network.
 docs: $(DOCS_STAMP)
-	$(BIN)/python -m sphinx -W --keep-going -q docs $(SITE)
+	$(BIN)/python -m sphinx -E -W --keep-going -q docs $(SITE)
 	@echo "open $(SITE)/index.html"
 
 lint: $(STAMP)

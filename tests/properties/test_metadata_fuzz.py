@@ -371,7 +371,7 @@ def ours(error: BaseException) -> bool:
 def pictured(da: Any) -> Any:
     """All that an input is, to be compared by value."""
     variables = {"": da.variable} if isinstance(da, xr.DataArray) else {}
-    variables |= {name: da[name].variable for name in da.coords}
+    variables |= {name: da.coords[name].variable for name in da.coords}
     if isinstance(da, xr.Dataset):
         variables |= {name: da[name].variable for name in da.data_vars}
     return [(name, v.dims, v.dtype, repr((v.attrs, v.encoding)), held(v)) for name, v in variables.items()]

@@ -164,6 +164,11 @@ def test_existing_output(process: Any, folder: Path, name: str) -> None:
     assert (folder / "mine").read_text() == "mine"
 
 
+def heeding() -> None:
+    """Heed Ctrl-C, though these tests may run in the background of a shell, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def interrupted(
     folder: Path, arguments: tuple[Any, ...], there: str = ""
 ) -> subprocess.CompletedProcess[str]:
@@ -171,7 +176,13 @@ def interrupted(
     command = [sys.executable, "-m", "xdownscale.cli", *map(str, arguments)]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        command,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        preexec_fn=heeding,
     ) as running:
         assert running.stderr is not None
         first = "" if there else running.stderr.readline()

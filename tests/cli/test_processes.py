@@ -182,7 +182,7 @@ def interrupted(
         stderr=subprocess.PIPE,
         text=True,
         env=env,
-        preexec_fn=heeding,
+        preexec_fn=heeding,  # noqa: PLW1509 - nothing else runs in this process
     ) as running:
         assert running.stderr is not None
         first = "" if there else running.stderr.readline()

@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 DEMO ?= work/demo
 SITE ?= work/docs
 
-.PHONY: demo test test-all docs lint install clean jja_asia
+.PHONY: demo test test-all docs lint install notebooks clean jja_asia
 
 demo: $(STAMP)
 	$(BIN)/xdownscale demo --out $(DEMO) --overwrite
@@ -30,6 +30,11 @@ lint: $(STAMP)
 	$(BIN)/mypy --strict xdownscale
 
 install: $(STAMP)
+
+# examples/notebooks from examples/*.py
+notebooks: $(STAMP)
+	$(BIN)/python -m pip install -qq -e '.[notebooks]' -c constraints.txt
+	$(BIN)/python examples/notebooks/make.py
 
 # The bundled models; each step resumes where it was killed. jja_asia is made from nothing, in about two hours on
 # two cores; the other seasons go on from it, with their own days, in some fifty minutes each.

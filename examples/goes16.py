@@ -21,8 +21,7 @@ from xdownscale import Sampler, TrainConfig
 from xdownscale.diagnostics.skill import crps, mae, r2, spread_skill
 from xdownscale.models.baselines import interpolation
 
-default = Path(__file__).resolve().parents[2] / "shared" / "data"
-folder = Path(os.environ.get("XDOWNSCALE_TEST_DATA", default))
+folder = Path(os.environ.get("XDOWNSCALE_TEST_DATA", "../shared/data"))
 steps = int(os.environ.get("GOES16_STEPS", "1500"))
 torch.set_num_threads(int(os.environ.get("GOES16_THREADS", "2")))
 

@@ -5,6 +5,7 @@
 # not seen. It is drawn on the grid of 0.0625 degree, as an ensemble; nothing is downloaded.
 
 # %%
+# %matplotlib inline
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -39,5 +40,7 @@ print(f"standard deviation of the members, mean over cells: {float(last.std('rea
 # %%
 folder = Path(mkdtemp())
 xdownscale.to_dataset(fine).to_netcdf(folder / "fine.nc")
-overview(coarse, fine, day=-1).savefig(folder / "fine.png")
+figure = overview(coarse, fine, day=-1)
+figure.savefig(folder / "fine.png")
 print(f"wrote fine.nc and fine.png in {folder}")
+figure

@@ -79,9 +79,9 @@ def test_keeps_only_the_array(array: xr.DataArray) -> None:
     assert array.downscale._obj is array
 
 
-def test_registered_for_arrays_only(array: xr.DataArray) -> None:
-    assert isinstance(array.downscale, xdownscale.DownscaleAccessor)
-    assert not hasattr(array.to_dataset(name="x"), "downscale")
+def test_registered_for_arrays_and_datasets(array: xr.DataArray) -> None:
+    for one in (array, array.to_dataset(name="x")):
+        assert isinstance(one.downscale, xdownscale.DownscaleAccessor)
 
 
 def test_repr(array: xr.DataArray) -> None:
@@ -93,3 +93,25 @@ def test_documented(name: str) -> None:
     doc = inspect.getdoc(getattr(DownscaleAccessor, name))
     assert doc is not None
     assert "Returns" in doc
+
+
+class TestDataset:
+    def test_its_one_variable_is_measured_and_drawn(self) -> None:
+        da = xdownscale.open_sample()["DUEXTTAU"].isel(lat=slice(10, 14), lon=slice(8, 13)).load()
+        ds = xr.Dataset({"DUEXTTAU": da, "lat_bnds": (("lat", "bnds"), [[0.0, 1.0]] * 4)})
+        xr.testing.assert_identical(ds.downscale.coarsen((2, 1)), da.downscale.coarsen((2, 1)))
+        xr.testing.assert_identical(
+            ds.downscale.semivariogram(model=None), da.downscale.semivariogram(model=None)
+        )
+        ds = da.to_dataset()
+        options = {"domain_check": "ignore", "members": 2}
+        assert str(ds.downscale.explain("jja_asia", **options)) == str(
+            da.downscale.explain("jja_asia", **options)
+        )
+
+    def test_several_are_named(self, array: xr.DataArray) -> None:
+        ds = xr.Dataset({"a": array, "b": array})
+        with pytest.raises(ValueError, match=r"the Dataset has the variables \['a', 'b'\]: choose one"):
+            ds.downscale.spectrum()
+        with pytest.raises(ValueError, match=r"choose one, dataset\['a'\]"):
+            ds.downscale.predict("jja_asia")

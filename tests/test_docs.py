@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import xdownscale
-from xdownscale import diagnostics, plot
+from xdownscale import diagnostics, plot, testing
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -26,7 +26,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\((?P<target>[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)\
 def public() -> dict[str, Any]:
     """Every public name and what it stands for: modules' `__all__`, and the accessor's methods."""
     found = {}
-    for module in (xdownscale, diagnostics, plot):
+    for module in (xdownscale, diagnostics, plot, testing):
         found |= {f"{module.__name__}.{name}": getattr(module, name) for name in module.__all__}
     accessor = xdownscale.DownscaleAccessor
     for name in dir(accessor):

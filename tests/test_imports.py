@@ -67,3 +67,32 @@ def test_version_is_that_of_the_distribution() -> None:
     from importlib.metadata import version
 
     assert xdownscale.__version__ == version("xarray-downscale")
+
+
+ALONE = """
+import sys
+
+asked = []
+
+def watch(event, arguments):
+    if event.startswith(("socket.", "http.client.", "urllib.")):
+        asked.append((event, arguments))
+
+sys.addaudithook(watch)
+import warnings
+warnings.simplefilter("ignore")
+import xdownscale
+names = list(xdownscale.list_models())
+coarse = xdownscale.open_sample().DUEXTTAU[:1, 20:24, 20:24]
+sampler = xdownscale.Sampler("euler", 1)
+fine = xdownscale.predict(coarse, names[0], sampler=sampler, domain_check="ignore", device="cpu")
+print(fine.shape[-2:], *names)
+assert not asked, asked
+"""
+
+
+def test_nothing_asks_the_network() -> None:
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:2] == ["(33,", "41)"]
+    assert "jja_asia" in done.stdout

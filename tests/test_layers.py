@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "xdownscale"
 LIGHT = frozenset({"numpy", "scipy"})
 TORCH = LIGHT | {"torch"}
 HEAVY = frozenset({
-    "cf_xarray", "click", "dask", "h5netcdf", "huggingface_hub", "matplotlib", "netCDF4", "numpy", "pandas",
-    "pyproj", "rioxarray", "safetensors", "scipy", "skgstat", "torch", "tqdm", "xarray", "zarr",
+    "cartopy", "cf_xarray", "click", "dask", "h5netcdf", "huggingface_hub", "matplotlib", "netCDF4", "numpy",
+    "pandas", "pyproj", "rioxarray", "safetensors", "scipy", "skgstat", "torch", "tqdm", "xarray", "zarr",
 })  # fmt: skip
 FIELDS = TORCH | {"xarray", "pandas"}
 
@@ -28,6 +28,7 @@ class Room:
 
 TABLE = {
     "_optional": Room(0),
+    "hub": Room(1),
     "grid": Room(1, LIGHT),
     "patches": Room(1, LIGHT),
     "scaling": Room(1, LIGHT),
@@ -43,6 +44,7 @@ TABLE = {
     "training": Room(4, FIELDS | {"safetensors"}),
     "inference": Room(5, FIELDS),
     "trial": Room(6, FIELDS),
+    "testing": Room(6, FIELDS),
     "plot": Room(6, LIGHT),
     "report": Room(6, LIGHT),
     "accessor": Room(7, frozenset({"xarray"})),

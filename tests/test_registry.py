@@ -82,7 +82,8 @@ def test_a_name_comes_before_a_file_of_that_name(shelf: Path, monkeypatch: pytes
     [
         ("jja_asai", ValueError, "no model is named 'jja_asai': did you mean 'jja_asia'"),
         ("zzzzzz", ValueError, r"there are \['djf_asia', 'jja_asia'\]"),
-        ("hf://org/repo@abc/f", ValueError, "reads no hf:// models; download it"),
+        ("hf://org/repo/f.safetensors", ValueError, "names no commit"),
+        ("hf://org/repo@main/f.safetensors", ValueError, "'main' is no commit"),
         ("absent.safetensors", FileNotFoundError, "no such file"),
         ("no/such/model", FileNotFoundError, "no such file"),
         ("JJA_Asia", ValueError, "did you mean 'jja_asia'"),
@@ -166,6 +167,44 @@ def test_bundled_files_are_what_they_are_called() -> None:
         assert card.name == name
         assert path.stat().st_size <= 8 * 2**20
         assert card.synthetic
+
+
+class TestHub:
+    """Addresses, with a cache that is a folder: `tests/test_hub.py` fetches."""
+
+    ADDRESS = f"hf://org/repo@{4 * '0123456789'}/djf_asia.safetensors"
+
+    @pytest.fixture(autouse=True)
+    def cache(self, shelf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "_LOADED", {})
+        monkeypatch.setattr(registry, "fetch", lambda address: shelf / address.file)
+
+    def test_with_and_without_digest(self) -> None:
+        found = resolve(self.ADDRESS)
+        assert found.card.name == "djf_asia"
+        assert resolve(f"{self.ADDRESS}#sha256={found.sha256}").sha256 == found.sha256
+
+    def test_another_file_is_refused(self, shelf: Path) -> None:
+        wanted = f"{self.ADDRESS}#sha256={resolve(self.ADDRESS).sha256}"
+        (shelf / "djf_asia.safetensors").write_bytes((shelf / "jja_asia.safetensors").read_bytes())
+        for _ in range(2):
+            with pytest.raises(CheckpointError, match=r"sha256 is \w{64}: expected \w{64}; it is not used"):
+                resolve(wanted)
+
+    def test_a_pickle_is_refused(self, shelf: Path) -> None:
+        (shelf / "djf_asia.safetensors").write_bytes(b"\x80\x04" + bytes(100))
+        with pytest.raises(CheckpointError, match=r"a pickle, .* never opened.* and it is fetched again"):
+            resolve(self.ADDRESS)
+
+    def test_travels_as_it_is(self, shelf: Path) -> None:
+        model = resolve(self.ADDRESS)
+        found = refer(self.ADDRESS, model)
+        assert found == Reference(self.ADDRESS, str(model.sha256))
+        assert found.load().sha256 == model.sha256
+        (shelf / "djf_asia.safetensors").write_bytes((shelf / "jja_asia.safetensors").read_bytes())
+        registry._LOADED.clear()
+        with pytest.raises(ValueError, match=r"has sha256 .* here, and .*: give every worker the same file"):
+            found.load()
 
 
 class TestReference:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xdownscale.accessor import DownscaleAccessor
 
 if TYPE_CHECKING:
-    from xdownscale import diagnostics, plot
+    from xdownscale import diagnostics, plot, testing
     from xdownscale.cf import coarsen, to_dataset
     from xdownscale.checkpoint import CheckpointError, load, save
     from xdownscale.data import nature_run
@@ -64,13 +64,19 @@ __all__ = [
     "pretrain",
     "resolve",
     "save",
+    "testing",
     "to_dataset",
     "to_zarr",
     "train",
     "verify",
 ]
 
-_MODULES = {"diagnostics": "diagnostics", "nature_run": "data.nature_run", "plot": "plot"}
+_MODULES = {
+    "diagnostics": "diagnostics",
+    "nature_run": "data.nature_run",
+    "plot": "plot",
+    "testing": "testing",
+}
 _ROOMS = {
     "cf": ("coarsen", "to_dataset"),
     "checkpoint": ("CheckpointError", "load", "save"),

@@ -154,8 +154,8 @@ def load(path: str | os.PathLike[str]) -> Downscaler:
             name: state[name].float() if state[name].is_floating_point() else state[name] for name in weights
         }
         return Downscaler.from_state(card, state, sha256=hashlib.sha256(content).hexdigest())
-    except (ValueError, TypeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+    except (ValueError, TypeError, RecursionError, safetensors.SafetensorError) as error:
+        raise _refusal(path, error) from error
 
 
 def read_card(path: str | os.PathLike[str]) -> Card:
@@ -169,8 +169,8 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     content = _read(Path(path))
     try:
         card, _, _ = _understand(content)
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _refusal(path, error) from error
     return card
 
 
@@ -245,6 +245,12 @@ def _kind(first: bytes, size: int) -> str:
     if first[:1] == b"\x80" and first[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return "a pickle, which can run code and is never opened"
     return f"{size} bytes that do not begin as a safetensors file (foreign, truncated or damaged)"
+
+
+def _refusal(path: str | os.PathLike[str], error: Exception) -> CheckpointError:
+    """The error of a reader; what it quotes of the file may be as long as the file's header."""
+    said = str(error)
+    return CheckpointError(f"{os.fspath(path)}: {said if len(said) <= 1000 else said[:1000] + '...'}")
 
 
 def _understand(content: bytes) -> tuple[Card, dict[str, str], list[str]]:

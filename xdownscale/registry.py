@@ -1,12 +1,13 @@
 """From what a user writes after ``model=`` to a verified model.
 
-A model is a `Downscaler`, the path of a checkpoint, or a name. Names are lower-case letters, digits and
-``_ . -``; they are those of the bundled checkpoints and of the entry points that installed packages declare
-in the group ``xdownscale.models``. An entry point is the path of a checkpoint, or a function that returns it;
-one that cannot be loaded is skipped with a warning. What is not a known name and looks like a path is a path.
+A model is a `Downscaler`, the path of a checkpoint, an ``hf://`` address (`hub`), or a name. Names are
+lower-case letters, digits and ``_ . -``; they are those of the bundled checkpoints and of the entry points
+that installed packages declare in the group ``xdownscale.models``. An entry point is the path of a
+checkpoint, or a function that returns it; one that cannot be loaded is skipped with a warning. What is not a
+known name and looks like a path is a path.
 
-To another thread, process or machine a model travels as a `Reference`: its name or path, and its sha256. It
-is loaded there once per process.
+To another thread, process or machine a model travels as a `Reference`: its name, path or address, and its
+sha256. It is loaded there once per process.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from xdownscale.checkpoint import CheckpointError, load, read_card
+from xdownscale.hub import SCHEME, Address, fetch
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.models.schema import NAME
 
@@ -42,12 +44,13 @@ class SyntheticModelWarning(UserWarning):
 
 
 def resolve(model: Downscaler | str | os.PathLike[str]) -> Downscaler:
-    """The model that a name, a path or a model stands for.
+    """The model that a name, a path, an address or a model stands for.
 
     Parameters
     ----------
     model : Downscaler, str or path-like
-        A model, a name of `list_models`, or the path of a checkpoint.
+        A model, a name of `list_models`, the path of a checkpoint, or the address of one on a hub,
+        ``hf://ORG/REPO@COMMIT/FILE.safetensors``.
 
     Returns
     -------
@@ -56,9 +59,14 @@ def resolve(model: Downscaler | str | os.PathLike[str]) -> Downscaler:
     Raises
     ------
     ValueError
-        No model has that name (the nearest names are listed), or the file is no sound checkpoint.
+        No model has that name (the nearest names are listed), the address is none, or the file is no sound
+        checkpoint.
     FileNotFoundError
         There is no file at that path.
+    HubError
+        An OSError: the file cannot be had from the hub.
+    ImportError
+        An address, without the extra ``hub``.
 
     Warns
     -----
@@ -67,16 +75,17 @@ def resolve(model: Downscaler | str | os.PathLike[str]) -> Downscaler:
 
     Examples
     --------
-    >>> resolve("hf://org/repo/file")
+    >>> resolve("hf://org/repo/dust.safetensors")
     Traceback (most recent call last):
         ...
-    ValueError: model 'hf://org/repo/file': this version reads no hf:// models; download it and pass its path
+    ValueError: model 'hf://org/repo/dust.safetensors': it names no commit, and what a branch holds can
+    change: expected its 40 hex digits, hf://ORG/REPO@COMMIT/FILE.safetensors[#sha256=DIGEST]
     """
     if isinstance(model, Downscaler):
         return model
     if not isinstance(model, (str, os.PathLike)):
         raise TypeError(f"model is a {type(model).__name__}: expected a name, a path or a Downscaler")
-    found = load(_locate(model))
+    found = _verified(model)
     if found.card.synthetic:
         _warn_synthetic()
     return found
@@ -84,12 +93,12 @@ def resolve(model: Downscaler | str | os.PathLike[str]) -> Downscaler:
 
 @dataclass(frozen=True)
 class Reference:
-    """A model by name or path, and the sha256 that it must have: what travels instead of weights.
+    """A model by name, path or address, and the sha256 it must have: what travels instead of weights.
 
     Attributes
     ----------
     source : str
-        A name, or an absolute path that every process can read.
+        A name, an absolute path that every process can read, or an address, fetched where it is loaded.
     sha256 : str
         Of the file, hex.
 
@@ -111,14 +120,16 @@ class Reference:
             The file there is not the one that was referred to.
         FileNotFoundError
             This process cannot see the file.
+        HubError
+            Nor can it fetch it.
         """
         with _LOADING:
             if self.sha256 not in _LOADED:
-                _LOADED[self.sha256] = self._verified()
+                _LOADED[self.sha256] = self._found()
             return _LOADED[self.sha256]
 
-    def _verified(self) -> Downscaler:
-        found = load(_locate(self.source))
+    def _found(self) -> Downscaler:
+        found = _verified(self.source)
         if found.sha256 != self.sha256:
             raise ValueError(
                 f"model {self.source} has sha256 {found.sha256} here, and {self.sha256} where the job was "
@@ -147,8 +158,10 @@ def refer(model: Downscaler | str | os.PathLike[str], resolved: Downscaler) -> R
     """
     if isinstance(model, Downscaler) or resolved.sha256 is None:
         return resolved
-    named = isinstance(model, str) and NAME.fullmatch(model) is not None and _named(model) is not None
-    return Reference(str(model) if named else str(Path(model).absolute()), resolved.sha256)
+    kept = isinstance(model, str) and (
+        model.startswith(SCHEME) or (NAME.fullmatch(model) is not None and _named(model) is not None)
+    )
+    return Reference(str(model) if kept else str(Path(model).absolute()), resolved.sha256)
 
 
 def list_models() -> dict[str, Card]:
@@ -175,13 +188,26 @@ def list_models() -> dict[str, Card]:
     return cards
 
 
+def _verified(model: str | os.PathLike[str]) -> Downscaler:
+    if not (isinstance(model, str) and model.startswith(SCHEME)):
+        return load(_locate(model))
+    address = Address.parse(model)
+    path = fetch(address)
+    try:
+        found = load(path)
+        if address.sha256 not in (None, found.sha256):
+            raise CheckpointError(f"{path}: sha256 is {found.sha256}: expected {address.sha256}")
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{address}: {error}; it is not used; if it was damaged on its way or in the cache, delete "
+            f"{path.resolve()}, and it is fetched again"
+        ) from error
+    return found
+
+
 def _locate(model: str | os.PathLike[str]) -> Path:
     if not isinstance(model, str):
         return Path(model)
-    if model.startswith("hf://"):
-        raise ValueError(
-            f"model {model!r}: this version reads no hf:// models; download it and pass its path"
-        )
     path = _named(model) if NAME.fullmatch(model) else None
     if path is not None:
         return path

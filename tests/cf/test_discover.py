@@ -80,6 +80,31 @@ def test_refused(da: xr.DataArray, dims: Any, message: str) -> None:
         discover(da, dims)
 
 
+@pytest.mark.parametrize("dims", [5, "lat", ["lat"], []])
+def test_dims_is_a_mapping(dims: Any) -> None:
+    with pytest.raises(TypeError, match=r"expected a mapping, dims=\{'lat'"):
+        discover(array("lat", "lon"), dims)
+
+
+@pytest.mark.parametrize("name", [0, ("a", "b"), 1.5])
+def test_names_that_are_no_text(name: Any) -> None:
+    """`da[0]` is not the coordinate 0."""
+    with pytest.raises(ValueError, match=r"named \[.*: expected text, da = da\.rename"):
+        discover(xr.DataArray(np.zeros((2, 2)), dims=("lat", name)))
+    with pytest.raises(ValueError, match="expected text"):
+        discover(array("lat", "lon").assign_coords({name: 3.0}))
+
+
+@pytest.mark.parametrize("key", ["coordinates", "grid_mapping", "axis", "standard_name", "units", "comment"])
+@pytest.mark.parametrize("odd", [None, 3, ["lat"], {"a": 1}, np.array([1, 2]), "nowhere: lat lon"])
+def test_attributes_that_tell_nothing(key: str, odd: Any) -> None:
+    da = array("time", "lat", "lon")
+    for place in (da.attrs, da.encoding, da["lat"].attrs, da["lat"].encoding, da["time"].attrs):
+        place[key] = odd
+        assert discover(da) == Axes("lat", "lon", "time", ())
+    assert da.attrs[key] is da["lat"].attrs[key] is odd
+
+
 def test_curvilinear_is_told_to_regrid() -> None:
     curved = (("j", "i"), np.zeros((2, 2)))
     da = array("j", "i", bare=("j", "i")).assign_coords(

@@ -124,3 +124,17 @@ def test_attributes_of_the_file_and_of_the_variable() -> None:
 
 def test_the_crs_is_read_by_rioxarray() -> None:
     assert fine(coarse(MERRA2.window((250, 3), (300, 4))))[0].rio.crs.to_epsg() == 4326
+
+
+@pytest.mark.parametrize("part", [{"realization": 0}, {"time": slice(1)}, {"lat": slice(3)}], ids=str)
+def test_a_part_can_be_written(part: Any, tmp_path: Any) -> None:
+    """The chunks of the whole are no chunks of a part."""
+    out, _, _ = fine(coarse())
+    some = out.isel(part)
+    to_dataset(some).to_netcdf(tmp_path / "part.nc")
+    some.drop_encoding().to_dataset().to_zarr(tmp_path / "part.zarr", consolidated=False)
+    with xr.open_dataset(tmp_path / "part.nc") as found:
+        np.testing.assert_array_equal(found.DUEXTTAU, some)
+    to_dataset(out).to_netcdf(tmp_path / "whole.nc")
+    with xr.open_dataset(tmp_path / "whole.nc") as found:
+        assert found.DUEXTTAU.encoding["chunksizes"] == (1, 1, *out.shape[2:])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given, settings
@@ -105,6 +107,45 @@ def test_refused(change: object, error: type[Exception], message: str) -> None:
         understand(change(da), MERRA2)  # type: ignore[operator]
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["x", None, object(), 3, pd.Timestamp("2005-07-02", tz="UTC"), dt.timedelta(1)],
+    ids=["text", "none", "object", "number", "zone", "difference"],
+)
+def test_times_that_are_none(odd: object) -> None:
+    da = labelled(MERRA2.window((250, 4), (400, 4)))
+    values = np.array([dt.datetime(2005, 7, 1), odd], dtype=object)  # noqa: DTZ001 - CF has no zones
+    changed = da.drop_vars("time").assign_coords(time=("time", xr.Variable("time", values).values))
+    with pytest.raises(
+        ValueError, match=r"'time' (holds|has) .*: (expected datetime64 or cftime|decode|drop)"
+    ):
+        understand(changed, MERRA2)
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {"crs_wkt": "banana"},
+        {"crs_wkt": 5},
+        {"spatial_ref": ["EPSG:4326"]},
+        {"grid_mapping_name": "banana"},
+        {"grid_mapping_name": 3},
+        {"grid_mapping_name": "lambert_conformal_conic", "standard_parallel": "x"},
+    ],
+)
+def test_grid_mappings_that_cannot_be_read(attrs: dict[str, object]) -> None:
+    da = labelled(MERRA2.window((250, 4), (400, 4))).assign_coords(crs=((), 0, attrs))
+    for told in ("crs", "crs: lat lon"):
+        with pytest.raises(ValueError, match=r"grid mapping 'crs' cannot be read \(.*da\.drop_vars\('crs'\)"):
+            understand(da.assign_attrs(grid_mapping=told), MERRA2)
+
+
+@pytest.mark.parametrize("told", [None, 3, [], ["crs"], "nowhere"])
+def test_grid_mappings_that_are_nowhere(told: object) -> None:
+    da = labelled(MERRA2.window((250, 4), (400, 4))).assign_attrs(grid_mapping=told)
+    assert understand(da, MERRA2).grid.shape == (4, 4)
+
+
 def test_a_gap_in_time_is_told() -> None:
     da = labelled(MERRA2.window((250, 4), (400, 4)), days=6)
     with pytest.warns(UserWarning, match="'time' has gaps"):
@@ -124,6 +165,12 @@ class TestBounds:
 
     def test_about_the_centre(self) -> None:
         check_bounds(self.dataset(0.0))
+
+    @pytest.mark.parametrize("told", [None, 3, ["lat_bnds"], {"a": 1}, "nowhere", "lat", "words"])
+    def test_none(self, told: object) -> None:
+        ds = self.dataset(0.25).assign(words=(("lat", "bnds"), np.full((5, 2), "x")))
+        ds.lat.attrs["bounds"] = told
+        assert check_bounds(ds) is None
 
     def test_beside_it(self) -> None:
         with pytest.raises(ValueError, match=r"bounds 'lat_bnds' contradict 'lat': .* up to 0.25 away"):

@@ -55,6 +55,18 @@ def run(*arguments: object) -> Result:
 SMALL = ("--evaluations", 2, "--domain-check", "ignore")
 
 
+def test_a_model_of_a_hub(source: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xdownscale.registry.fetch", lambda address: tmp_path / address.file)
+    address = f"hf://org/repo@{4 * '0123456789'}/tiny.safetensors"
+    result = run("explain", source, "--model", address)
+    assert result.exit_code == 0, result.output
+    assert result.output == run("explain", source, "--model", model).output
+    assert run("models", address).output == run("models", model).output
+    refused = run("predict", source, tmp_path / "out.nc", "--model", "hf://org/repo@main/tiny.safetensors")
+    assert refused.exit_code == 2
+    assert "'main' is no commit" in refused.output
+
+
 def test_predict_equals_the_function(source: str, model: str, tmp_path: Path) -> None:
     target = tmp_path / "out.nc"
     result = run("predict", source, target, "--model", model, "--members", 2, "--seed", 3, *SMALL)
@@ -108,7 +120,7 @@ class TestStore:
         before = chunk.read_bytes()
         chunk.unlink()
         result = run("verify", target)
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         assert "damaged: block (1, 0) is missing" in result.stdout
         assert result.stderr == f"Error: {target} is damaged: run predict again\n"
         assert run(*arguments).exit_code == 0
@@ -128,7 +140,7 @@ class TestStore:
         assert run("predict", source, target, "--model", model, *SMALL).exit_code == 0
         (target / "ledger/blocks/0.0.json").unlink()
         result = run("verify", target)
-        assert result.exit_code == 2
+        assert result.exit_code == 1
         assert result.stderr == f"Error: {target} is not complete: run predict again\n"
         result = run("verify", tmp_path / "absent.zarr")
         assert result.exit_code == 2

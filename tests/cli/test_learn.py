@@ -165,7 +165,11 @@ def test_outputs_are_kept(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("[1]", "a JSON list: expected an object"), ('{"stepz": 3}', "stepz"), ('{"crop": 9}', "multiple of 4")],
+    [
+        ("[1]", "holds a list: expected an object"),
+        ('{"stepz": 3}', "stepz"),
+        ('{"crop": 9}', "multiple of 4"),
+    ],
 )
 def test_bad_configuration(folder: Path, content: str, message: str) -> None:
     (folder / "coarse.json").write_text(content)

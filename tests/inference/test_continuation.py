@@ -6,16 +6,20 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 
 from xdownscale import Tiling
 from xdownscale.grid import MERRA2
-from xdownscale.inference.field import predict
+from xdownscale.inference.field import explain, predict
+from xdownscale.inference.store import to_zarr
+from xdownscale.models.downscaler import Downscaler
 
 if TYPE_CHECKING:
-    from xdownscale.models.downscaler import Downscaler
+    from pathlib import Path
 
 WINDOW = MERRA2.window((240, 5), (360, 6))
 RUN: dict[str, Any] = {"coherence": "autoregressive", "members": 2, "domain_check": "ignore"}
@@ -78,6 +82,63 @@ class TestAutoregressive:
             predict(coarse, tiny_state, **RUN)
 
 
+class TestWithHistory:
+    """A model that looks back two days: the input's days up to the state's are its history, and not drawn."""
+
+    @pytest.fixture
+    def model(self, make_card: Any) -> Downscaler:
+        architecture = make_card().architecture
+        architecture["denoiser"] = architecture["denoiser"] | {"condition": 6}
+        torch.manual_seed(8)
+        model = Downscaler.build(make_card(architecture=architecture, state=True, inflation={}))
+        with torch.no_grad():
+            for weight in model.denoiser.parameters():
+                weight.add_(0.05 * torch.randn(weight.shape))
+        return model
+
+    @pytest.fixture
+    def whole(self, coarse: xr.DataArray, model: Downscaler) -> xr.DataArray:
+        return predict(coarse, model, **RUN)
+
+    @pytest.mark.parametrize("first", [0, 1])
+    @pytest.mark.parametrize("chunks", [None, {"time": 1}, {"time": (2, 1, 2)}], ids=str)
+    def test_goes_on_with_the_same_bits(
+        self, coarse: xr.DataArray, model: Downscaler, whole: xr.DataArray, first: int, chunks: Any
+    ) -> None:
+        given = coarse[first:]
+        given = given if chunks is None else given.chunk(time=1 if first else chunks["time"])
+        rest = predict(given, model, state=whole[:, 2:3], **RUN)
+        np.testing.assert_array_equal(rest.time, coarse.time[3:])
+        np.testing.assert_array_equal(rest, whole[:, 3:])
+        bare = predict(coarse[3:], model, state=whole[:, 2:3], **RUN)
+        assert not np.array_equal(bare, rest)
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_in_a_store(
+        self, coarse: xr.DataArray, model: Downscaler, whole: xr.DataArray, tmp_path: Path, lazy: bool
+    ) -> None:
+        options = RUN | {"state": whole[:, 2:3], "chunks": {"time": 1}, "progress": False}
+        with dask.config.set(scheduler="synchronous"):
+            to_zarr(coarse.chunk(time=2) if lazy else coarse, tmp_path / "a.zarr", model, **options)
+        with xr.open_zarr(tmp_path / "a.zarr", consolidated=False) as found:
+            np.testing.assert_array_equal(found.DUEXTTAU, whole[:, 3:])
+
+    def test_the_plan_counts_the_days_drawn(
+        self, coarse: xr.DataArray, model: Downscaler, whole: xr.DataArray
+    ) -> None:
+        plan = explain(coarse, model, state=whole[:, 2:3], **RUN)
+        assert (plan.days, plan.history) == (2, (3, 0))
+        assert explain(coarse[2:], model, **RUN).history == (3, 3)
+
+    def test_nothing_left(self, coarse: xr.DataArray, model: Downscaler, whole: xr.DataArray) -> None:
+        with pytest.raises(ValueError, match="2005-07-05T12:00, and the input has no later day"):
+            predict(coarse, model, state=whole[:, 4:], **RUN)
+
+    def test_mixed_days(self, coarse: xr.DataArray, model: Downscaler, whole: xr.DataArray) -> None:
+        with pytest.raises(ValueError, match="before and after the state's, mixed: sort it"):
+            predict(coarse[[3, 1, 2, 4]], model, state=whole[:, 2:3], **RUN)
+
+
 class TestRefused:
     @pytest.fixture
     def state(self, coarse: xr.DataArray, tiny_state: Downscaler) -> xr.DataArray:
@@ -103,7 +164,9 @@ class TestRefused:
     def test_state_of_another_day(
         self, coarse: xr.DataArray, tiny_state: Downscaler, state: xr.DataArray
     ) -> None:
-        with pytest.raises(ValueError, match="of 2005-07-02T12:00, the first day of the input is 2005-07-04"):
+        with pytest.raises(
+            ValueError, match="of 2005-07-02T12:00, the first day after it in the input is 2005-07-04"
+        ):
             predict(coarse[3:], tiny_state, state=state, **RUN)
 
     def test_state_of_other_cells(
@@ -127,7 +190,7 @@ class TestRefused:
             predict(coarse[2:], tiny_state, state=state.values, **RUN)
 
     def test_lazy_times_that_do_not_rise(self, coarse: xr.DataArray, tiny_state: Downscaler) -> None:
-        with pytest.raises(ValueError, match="times on dask do not rise: sort them"):
+        with pytest.raises(ValueError, match="times do not rise: sort them"):
             predict(coarse.isel(time=[1, 0, 2]).chunk(time=1), tiny_state, **RUN)
 
 

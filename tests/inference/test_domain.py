@@ -85,6 +85,12 @@ class TestLabels:
         with pytest.raises(ValueError, match=r"the wavelength is 870 nm: the model is for 550 nm"):
             check_labels(told, card)
 
+    @pytest.mark.parametrize("value", ["blue", None, np.nan, 1j, np.datetime64("NaT", "ns"), True])
+    def test_a_wavelength_that_is_none(self, make_card: Callable[..., Card], value: object) -> None:
+        told = field().source.assign_coords(radiation_wavelength=((), np.asarray(value)))
+        with pytest.raises(ValueError, match=r"radiation_wavelength is .*: expected a number, or drop it"):
+            check_labels(understand(told, MERRA2), make_card(standard_name=NAME, wavelength_nm=550.0))
+
     @pytest.mark.parametrize(
         ("hours", "message"), [(3.0, "times are 3 hours apart"), (31 * 24.0, "at least 31 days apart")]
     )

@@ -8,6 +8,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -232,6 +233,79 @@ class TestGoingOn:
             put(days(), tmp_path / "b.zarr")
         put(days(), tmp_path / "b.zarr", overwrite=True)
         assert verify(tmp_path / "b.zarr").complete
+
+
+class TestAutoregressive:
+    """Blocks in chains: what `predict` draws in one go."""
+
+    @pytest.fixture
+    def chain(self, put: Any, tiny_state: Downscaler) -> Any:
+        return partial(put, model=tiny_state, coherence="autoregressive")
+
+    @pytest.fixture
+    def expected(self, days: Any, tiny_state: Downscaler, quick: Any) -> xr.DataArray:
+        return predict(days(), tiny_state, members=2, coherence="autoregressive", **quick)
+
+    @pytest.mark.parametrize("block", [{"time": 2}, {"time": 1, "realization": 2}, None], ids=str)
+    @pytest.mark.parametrize("lazy", [False, True])
+    def test_is_what_predict_gives(
+        self, days: Any, chain: Any, expected: xr.DataArray, tmp_path: Path, block: Any, lazy: bool
+    ) -> None:
+        chain(days().chunk(time=1) if lazy else days(), tmp_path / "a.zarr", chunks=block)
+        np.testing.assert_array_equal(opened(tmp_path / "a.zarr").values, expected.values)
+        assert verify(tmp_path / "a.zarr").complete
+
+    def test_any_orientation_and_other_dimensions(
+        self, days: Any, chain: Any, tiny_state: Downscaler, quick: Any, tmp_path: Path
+    ) -> None:
+        da = xr.concat([days(), 2 * days()], "number").assign_coords(number=[5, 9])
+        da = da[..., ::-1, :].transpose("lon", "time", "lat", "number")
+        chain(da, tmp_path / "a.zarr")
+        expected = predict(da, tiny_state, members=2, coherence="autoregressive", **quick)
+        found = opened(tmp_path / "a.zarr").transpose(*expected.dims)
+        np.testing.assert_array_equal(found.values, expected.values)
+
+    @pytest.mark.parametrize("lazy", [False, True])
+    @pytest.mark.parametrize("first", [1, 2, 4])
+    def test_goes_on(
+        self, days: Any, chain: Any, expected: xr.DataArray, tmp_path: Path, first: int, lazy: bool
+    ) -> None:
+        with failing_at(first), pytest.raises(KeyboardInterrupt):
+            chain(days(), tmp_path / "a.zarr")
+        chain(days().chunk(time=3) if lazy else days(), tmp_path / "a.zarr")
+        np.testing.assert_array_equal(opened(tmp_path / "a.zarr").values, expected.values)
+
+    def test_what_follows_a_damaged_block_is_made_again(
+        self, days: Any, chain: Any, expected: xr.DataArray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chain(days(), tmp_path / "a.zarr")
+        (tmp_path / "a.zarr/DUEXTTAU/c/1/1/0/0").unlink()
+        made, draw = [], module.drawn
+
+        def noted(*given: Any) -> Any:
+            made.append(given[2].index)
+            return draw(*given)
+
+        monkeypatch.setattr(module, "drawn", noted)
+        chain(days(), tmp_path / "a.zarr")
+        assert made == [(1, 1), (1, 2)]
+        np.testing.assert_array_equal(opened(tmp_path / "a.zarr").values, expected.values)
+
+    def test_goes_on_from_an_earlier_result(
+        self, days: Any, chain: Any, tiny_state: Downscaler, quick: Any, tmp_path: Path
+    ) -> None:
+        options = {"members": 2, "coherence": "autoregressive", **quick}
+        state = predict(days(2), tiny_state, **options)[:, -1:]
+        chain(days()[2:], tmp_path / "a.zarr", state=state)
+        expected = predict(days()[2:], tiny_state, state=state, **options)
+        np.testing.assert_array_equal(opened(tmp_path / "a.zarr").values, expected.values)
+        with pytest.raises(ValueError, match=r"its state is .*, here .*"):
+            chain(days()[2:], tmp_path / "a.zarr", state=2 * state)
+
+    def test_times_that_do_not_rise(self, days: Any, chain: Any, tmp_path: Path) -> None:
+        with pytest.raises(ValueError, match="times do not rise: sort them"):
+            chain(days()[::-1], tmp_path / "a.zarr")
+        assert not (tmp_path / "a.zarr").exists()
 
 
 class TestAnotherJob:

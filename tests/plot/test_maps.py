@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import LogNorm, Normalize
 
+from xdownscale.plot import fields as side_by_side
 from xdownscale.plot import overview
+from xdownscale.plot.geography import shift
 
 
 def fields(members: int = 3, days: int = 2, **changes: Any) -> tuple[xr.DataArray, xr.DataArray]:
@@ -62,6 +65,31 @@ def test_colours_span_at_most_three_decades() -> None:
     assert norm.vmax / norm.vmin == pytest.approx(1000)
 
 
+def test_less_than_a_decade_or_below_zero_has_linear_colours() -> None:
+    coarse, fine = fields()
+    flat = fine.copy(data=np.linspace(1, 9, fine.size).reshape(fine.shape))
+    near = maps(overview(1 + 0 * coarse, flat, day=-1))
+    assert type(near["member 0"].norm) is Normalize
+    assert near["member 0"].norm.vmin >= 1
+    assert near["member 0"].norm.vmax == pytest.approx(float(flat[1, 1].max()), abs=0.1)
+    signed = maps(overview(coarse - 0.2, fine - 0.2))
+    assert type(signed["member 0"].norm) is Normalize
+    np.testing.assert_array_equal(signed["member 0"].get_array(), fine.values[0, 0] - 0.2)
+    assert type(signed["spread"].norm) is LogNorm
+
+
+def test_colour_bars_have_plain_numbers() -> None:
+    figure = overview(*fields())
+    figure.draw_without_rendering()
+    texts = {
+        t.get_text()
+        for axis in figure.axes
+        if axis.get_label() == "<colorbar>"
+        for t in axis.get_yticklabels()
+    }
+    assert {"0.1", "0.5"} <= texts
+
+
 def test_descending_latitude_and_other_names_draw_the_same() -> None:
     coarse, fine = fields()
     want = maps(overview(coarse, fine))["member 0"]
@@ -86,8 +114,10 @@ def test_dateline_is_unwrapped() -> None:
     coarse, fine = fields()
     wrapped = [(field["lon"] + 118 + 180) % 360 - 180 for field in (coarse, fine)]
     moved = [field.assign_coords(lon=lon.values) for field, lon in zip((coarse, fine), wrapped, strict=True)]
-    left, right, _, _ = maps(overview(*moved))["member 0"].get_extent()
-    assert (left, right) == pytest.approx((177.96875, 181.15625))
+    image = maps(overview(*moved))["member 0"]
+    left, right, _, _ = image.get_extent()
+    east = shift(image.axes)
+    assert (left + east, right + east) == pytest.approx((177.96875, 181.15625))
 
 
 def test_missing_cells_are_masked() -> None:
@@ -135,3 +165,26 @@ def test_other_dimensions() -> None:
     coarse, fine = fields()
     with pytest.raises(ValueError, match="expected 'lat' and 'lon'"):
         overview(coarse.rename(lat="row"), fine)
+
+
+def test_any_fields_side_by_side() -> None:
+    """Colours are shared, of each alone, or given; a third map stands alone in its row."""
+    coarse, fine = fields()
+    chosen = {"coarse": coarse[0], "member": fine[0, 0], "ten times": 10 * fine[0, 0]}
+    figure = side_by_side(chosen)
+    shared = maps(figure)
+    assert len(figure.axes) == 6
+    assert len({id(image.norm) for image in shared.values()}) == 1
+    own = maps(side_by_side(chosen, shared=False))
+    assert own["ten times"].norm.vmax == pytest.approx(10 * own["member"].norm.vmax)
+    given = maps(side_by_side(chosen, limits=(0, 1), colours="cividis"))["coarse"]
+    assert (given.norm.vmin, given.norm.vmax, given.get_cmap().name) == (0, 1, "cividis")
+    assert type(given.norm) is Normalize
+
+
+def test_fields_that_are_no_maps() -> None:
+    coarse, _ = fields()
+    with pytest.raises(ValueError, match=r"'all' has dimensions .*: expected two"):
+        side_by_side({"all": coarse})
+    with pytest.raises(ValueError, match="there are no fields"):
+        side_by_side({})

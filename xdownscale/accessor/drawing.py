@@ -23,14 +23,16 @@ if TYPE_CHECKING:
 __all__ = ["DownscaleAccessor"]
 
 
+@xr.register_dataset_accessor("downscale")
 @xr.register_dataarray_accessor("downscale")
 class DownscaleAccessor(Measuring):
-    """Downscaling of a coarse field, as ``da.downscale``.
+    """Downscaling of a coarse field, as ``da.downscale``; of a Dataset's one variable, as ``ds.downscale``.
 
     Parameters
     ----------
-    obj : DataArray
-        The coarse field: time, latitude and longitude in any order, by any name.
+    obj : DataArray or Dataset
+        The coarse field: time, latitude and longitude in any order, by any name. A Dataset holds one field
+        beside bounds; with several, take one: ``ds["DUEXTTAU"].downscale``.
 
     Examples
     --------
@@ -39,7 +41,7 @@ class DownscaleAccessor(Measuring):
     <downscale of a DataArray, dimensions (dim_0: 2)>
     """
 
-    def __init__(self, obj: xr.DataArray) -> None:
+    def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
 
     def predict(
@@ -64,7 +66,7 @@ class DownscaleAccessor(Measuring):
         Parameters
         ----------
         model : Downscaler, str or path-like
-            A model, a name of `list_models`, or the path of a checkpoint.
+            A model, a name of `list_models`, the path of a checkpoint, or an ``hf://`` address.
         members : int, >= 1
             Number of draws, the dimension `realization`; member m is the same however many are asked for.
         seed : int, >= 0
@@ -188,6 +190,7 @@ class DownscaleAccessor(Measuring):
         sampler: Sampler | str | None = None,
         tiling: Tiling | None = None,
         coherence: Coherence = "independent",
+        state: xr.DataArray | None = None,
         conserve: bool = True,
         domain_check: Literal["raise", "warn", "ignore"] = "raise",
         dims: Mapping[str, str] | None = None,
@@ -202,9 +205,9 @@ class DownscaleAccessor(Measuring):
         Parameters
         ----------
         store : path or fsspec URL
-        model, members, seed, product, sampler, tiling, coherence, conserve, domain_check, dims, device
-        progress
-            As for :meth:`predict`; coherence "autoregressive" is refused.
+        model, members, seed, product, sampler, tiling, coherence, state, conserve, domain_check, dims
+        device, progress
+            As for :meth:`predict`.
         chunks, overwrite, report
             As for the function.
 
@@ -235,6 +238,7 @@ class DownscaleAccessor(Measuring):
             sampler=sampler,
             tiling=tiling,
             coherence=coherence,
+            state=state,
             conserve=conserve,
             domain_check=domain_check,
             dims=dims,
@@ -273,8 +277,8 @@ class DownscaleAccessor(Measuring):
         """
         from xdownscale.cf.coarsening import coarsen
 
-        return coarsen(self._obj, to, min_valid=min_valid, dims=dims)
+        return coarsen(self._field, to, min_valid=min_valid, dims=dims)
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name}: {size}" for name, size in self._obj.sizes.items())
-        return f"<downscale of a DataArray, dimensions ({sizes})>"
+        return f"<downscale of a {type(self._obj).__name__}, dimensions ({sizes})>"

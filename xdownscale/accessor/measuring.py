@@ -28,7 +28,18 @@ __all__ = ["Measuring"]
 class Measuring:
     """Diagnostics of the field that an accessor holds."""
 
-    _obj: xr.DataArray
+    _obj: xr.DataArray | xr.Dataset
+
+    @property
+    def _field(self) -> xr.DataArray:
+        """The array, or the one variable of the Dataset."""
+        import xarray as xr
+
+        if isinstance(self._obj, xr.DataArray):
+            return self._obj
+        from xdownscale.cf import only_variable
+
+        return only_variable(self._obj)
 
     def semivariogram(
         self,
@@ -66,7 +77,7 @@ class Measuring:
         from xdownscale.diagnostics.variogram import semivariogram
 
         return semivariogram(
-            self._obj,
+            self._field,
             lags=lags,
             max_lag=max_lag,
             directions=directions,
@@ -118,7 +129,7 @@ class Measuring:
         from xdownscale.diagnostics.distance import wasserstein
 
         return wasserstein(
-            self._obj,
+            self._field,
             other,
             normalize=normalize,
             transform=transform,
@@ -163,7 +174,7 @@ class Measuring:
         """
         from xdownscale.diagnostics.correlogram import acf
 
-        return acf(self._obj, nlags, reduce=reduce, deseason=deseason, adjusted=adjusted, dims=dims)
+        return acf(self._field, nlags, reduce=reduce, deseason=deseason, adjusted=adjusted, dims=dims)
 
     def pacf(
         self,
@@ -195,7 +206,7 @@ class Measuring:
         """
         from xdownscale.diagnostics.correlogram import pacf
 
-        return pacf(self._obj, nlags, reduce=reduce, deseason=deseason, adjusted=adjusted, dims=dims)
+        return pacf(self._field, nlags, reduce=reduce, deseason=deseason, adjusted=adjusted, dims=dims)
 
     def lag_curves(
         self,
@@ -227,7 +238,7 @@ class Measuring:
         """
         from xdownscale.diagnostics.correlogram import lag_curves
 
-        return lag_curves(self._obj, nlags, reduce=reduce, deseason=deseason, dims=dims)
+        return lag_curves(self._field, nlags, reduce=reduce, deseason=deseason, dims=dims)
 
     def spectrum(
         self,
@@ -261,7 +272,7 @@ class Measuring:
         from xdownscale.diagnostics.spectra import spectrum
 
         return spectrum(
-            self._obj,
+            self._field,
             truth=truth,
             direction=direction,
             bands=bands,
@@ -309,7 +320,7 @@ class Measuring:
         from xdownscale.diagnostics.verification import scores
 
         return scores(
-            self._obj,
+            self._field,
             truth,
             coarse=coarse,
             baselines=baselines,
@@ -353,7 +364,7 @@ class Measuring:
         """
         from xdownscale.diagnostics.borders import seams
 
-        return seams(self._obj, tiling=tiling, borders=borders, lattice=lattice, width=width, dims=dims)
+        return seams(self._field, tiling=tiling, borders=borders, lattice=lattice, width=width, dims=dims)
 
     def evaluate(
         self,
@@ -394,7 +405,7 @@ class Measuring:
         from xdownscale.diagnostics.evaluation import evaluate
 
         return evaluate(
-            self._obj,
+            self._field,
             truth,
             coarse,
             baselines=baselines,
@@ -449,6 +460,6 @@ class Measuring:
         from xdownscale.plot.evaluation import figures
         from xdownscale.report import report
 
-        found = evaluate(self._obj, truth, coarse, baselines=baselines, intervals=intervals)
-        drawn = figures(found, prediction=self._obj, truth=truth, coarse=coarse)
+        found = evaluate(self._field, truth, coarse, baselines=baselines, intervals=intervals)
+        drawn = figures(found, prediction=self._field, truth=truth, coarse=coarse)
         return report(found, path, figures=drawn, title=title, overwrite=overwrite)

@@ -4,7 +4,7 @@ from xdownscale.cf.coarsening import coarsen
 from xdownscale.cf.discover import Axes, discover
 from xdownscale.cf.orientation import Orientation
 from xdownscale.cf.template import build, orientation, to_dataset
-from xdownscale.cf.understand import Field, check_bounds, understand
+from xdownscale.cf.understand import Field, check_bounds, only_variable, understand
 
 __all__ = [
     "Axes",
@@ -14,6 +14,7 @@ __all__ = [
     "check_bounds",
     "coarsen",
     "discover",
+    "only_variable",
     "orientation",
     "to_dataset",
     "understand",

@@ -7,11 +7,12 @@ none, the error lists them and gives the line that settles it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable
 
     import xarray as xr
 
@@ -22,6 +23,15 @@ _NAMES = {
     "lon": ("lon", "longitude", "x", "XDim", "Lon", "Longitude", "nav_lon"),
     "time": ("time", "Time", "t", "valid_time"),
 }
+_TELLING = (
+    "standard_name",
+    "units",
+    "axis",
+    "positive",
+    "_CoordinateAxisType",
+    "cartesian_axis",
+    "grads_dim",
+)
 _KEYS = {"lat": ("latitude", "Y"), "lon": ("longitude", "X"), "time": ("time", "T")}
 
 
@@ -60,8 +70,10 @@ def discover(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Ax
     Raises
     ------
     ValueError
-        If an axis has no candidate or several, a dimension has no coordinate, or the coordinates are
-        two-dimensional.
+        If an axis has no candidate or several, a dimension has no coordinate, the coordinates are
+        two-dimensional, or a name is no text.
+    TypeError
+        If `dims` is no mapping.
 
     Examples
     --------
@@ -70,10 +82,13 @@ def discover(da: xr.DataArray, dims: Mapping[str, Hashable] | None = None) -> Ax
     >>> discover(da)
     Axes(lat='latitude', lon='x', time=None, others=())
     """
+    if not (dims is None or isinstance(dims, Mapping)):
+        raise TypeError(f"dims is {dims!r}: expected a mapping, dims={{'lat': ..., 'lon': ...}}")
     given = dict(dims or {})
-    unknown = sorted(set(given) - set(_NAMES))
+    unknown = sorted(set(given) - set(_NAMES), key=str)
     if unknown:
         raise ValueError(f"dims names {unknown}: expected some of {sorted(_NAMES)}")
+    _refuse_odd_names(da)
     _refuse_stacked(da)
     lat, lon = (_named(da, axis, given) for axis in ("lat", "lon"))
     if lat == lon:
@@ -105,9 +120,10 @@ def _by_attributes(da: xr.DataArray, axis: str) -> list[Hashable]:
     """Dimensions whose coordinate says by CF attributes that it is the axis."""
     import cf_xarray  # noqa: F401 - registers .cf
 
+    bare = _bare(da)
     names: set[Hashable] = set()
     for key in _KEYS[axis]:
-        names |= set(da.cf.coordinates.get(key, [])) | set(da.cf.axes.get(key, []))
+        names |= set(bare.cf.coordinates.get(key, [])) | set(bare.cf.axes.get(key, []))
     flat = [n for n in names if n in da.dims]
     curved = sorted(str(n) for n in names if da[n].ndim == 2)
     if curved and not flat:
@@ -118,6 +134,17 @@ def _by_attributes(da: xr.DataArray, axis: str) -> list[Hashable]:
     return sorted(flat, key=list(da.dims).index)
 
 
+def _bare(da: xr.DataArray) -> xr.DataArray:
+    """The array with nothing but what tells an axis: cf-xarray falls over other attributes, and odd ones."""
+    bare = da.copy(deep=False)
+    bare.attrs, bare.encoding = {}, {}
+    for name in bare.coords:
+        attrs = bare[name].attrs
+        bare[name].attrs = {key: attrs[key] for key in _TELLING if isinstance(attrs.get(key), str)}
+        bare[name].encoding = {}
+    return bare
+
+
 def _has_coordinate(da: xr.DataArray, name: Hashable, axis: str) -> None:
     if name not in da.coords:
         raise ValueError(
@@ -126,6 +153,14 @@ def _has_coordinate(da: xr.DataArray, name: Hashable, axis: str) -> None:
         )
     if axis != "time" and da[name].ndim != 1:
         raise ValueError(f"coordinate {name!r} has {da[name].ndim} dimensions: expected one")
+
+
+def _refuse_odd_names(da: xr.DataArray) -> None:
+    odd = [name for name in (*da.dims, *da.coords) if not isinstance(name, str)]
+    if odd:
+        raise ValueError(
+            f"dimensions or coordinates are named {odd}: expected text, da = da.rename({{{odd[0]!r}: '...'}})"
+        )
 
 
 def _refuse_stacked(da: xr.DataArray) -> None:

@@ -262,6 +262,7 @@ def _encoded(out: xr.DataArray) -> xr.DataArray:
         "dtype": "float32",
         "_FillValue": np.float32(np.nan),
         "chunksizes": chunks,
+        "original_shape": out.shape,  # xarray's word for: forget the chunks once the shape has changed
     }
     for name in out.coords:
         out[name].encoding["_FillValue"] = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["Field", "check_bounds", "understand"]
+__all__ = ["Field", "check_bounds", "only_variable", "understand"]
 
 _DAY_US = 86_400_000_000
 
@@ -134,6 +135,39 @@ def understand(da: xr.DataArray, grid: Grid, *, dims: Mapping[str, Hashable] | N
     return Field(da, axes, Grid(y, x, grid.crs), (down[0], down[1] or backwards), roll, _instants(da, axes))
 
 
+def only_variable(dataset: xr.Dataset) -> xr.DataArray:
+    """The one field of a Dataset; bounds are none.
+
+    Parameters
+    ----------
+    dataset : Dataset
+
+    Returns
+    -------
+    DataArray
+
+    Raises
+    ------
+    ValueError
+        If there is none, or more than one.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> cells = {"aod": (("lat", "lon"), [[0.1, 0.2]]), "lat_bnds": (("lat", "bnds"), [[0.0, 1.0]])}
+    >>> only_variable(xr.Dataset(cells)).name
+    'aod'
+    """
+    fields = dataset.data_vars
+    names = [n for n, v in fields.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))]
+    if len(names) != 1:
+        raise ValueError(
+            f"the Dataset has the variables {names}: choose one, "
+            f"dataset[{str(names[0] if names else '...')!r}]"
+        )
+    return dataset[names[0]]
+
+
 def check_bounds(dataset: xr.Dataset) -> xr.Dataset | None:
     """Refuse cells whose bounds do not lie about their coordinate; a DataArray cannot carry bounds.
 
@@ -155,8 +189,10 @@ def check_bounds(dataset: xr.Dataset) -> xr.Dataset | None:
     unread = []
     for coordinate in dataset.coords.values():
         bounds = coordinate.attrs.get("bounds", coordinate.encoding.get("bounds"))
-        known = bounds in dataset.variables and coordinate.ndim == 1 and coordinate.dtype.kind == "f"
-        if not known or dataset[bounds].shape != (coordinate.size, 2) or coordinate.size < 2:
+        known = isinstance(bounds, str) and bounds in dataset.variables and coordinate.dtype.kind == "f"
+        if not known or coordinate.ndim != 1 or coordinate.size < 2:
+            continue
+        if dataset[bounds].shape != (coordinate.size, 2) or dataset[bounds].dtype.kind not in "fiu":
             continue
         if dataset[bounds].chunks is not None:
             unread.append(bounds)
@@ -282,7 +318,8 @@ def _located_lon(axis: Axis, values: NDArray[np.float64], name: str) -> tuple[Ax
 
 def _check_crs(da: xr.DataArray, grid: Grid) -> None:
     """A grid mapping, if there is one, must be the grid's."""
-    name = da.attrs.get("grid_mapping", da.encoding.get("grid_mapping", "spatial_ref"))
+    told = da.attrs.get("grid_mapping", da.encoding.get("grid_mapping", "spatial_ref"))
+    name = str(told).partition(":")[0].strip()
     if name not in da.coords or not grid.crs:
         return
     attrs = da.coords[name].attrs
@@ -292,7 +329,7 @@ def _check_crs(da: xr.DataArray, grid: Grid) -> None:
         return
     from pyproj import CRS
 
-    found = CRS.from_user_input(text) if text is not None else CRS.from_cf(dict(attrs))
+    found = _crs(name, text, dict(attrs))
     expected = CRS.from_user_input(grid.crs)
     if found.equals(expected, ignore_axis_order=True) or (
         expected.is_geographic and _plainly_geographic(found)
@@ -302,6 +339,19 @@ def _check_crs(da: xr.DataArray, grid: Grid) -> None:
         f"the grid mapping {name!r} is {found.name}: expected {expected.name} ({grid.crs}); reproject it, "
         f"da = da.rio.reproject({grid.crs!r})"
     )
+
+
+def _crs(name: str, text: Any, attrs: dict[Any, Any]) -> Any:
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        return CRS.from_user_input(text) if text is not None else CRS.from_cf(attrs)
+    except (CRSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ValueError(
+            f"the grid mapping {name!r} cannot be read ({error}): correct or drop it, "
+            f"da = da.drop_vars({name!r})"
+        ) from error
 
 
 def _plainly_geographic(crs: Any) -> bool:
@@ -346,11 +396,20 @@ def _instants(da: xr.DataArray, axes: Axes) -> tuple[int | None, ...]:
         )
     if values.dtype.kind == "M" and np.isnat(values).any():
         raise ValueError(f"{name!r} has NaT: drop them, da = da.dropna({name!r})")
-    if values.dtype.kind not in "MO":
-        raise ValueError(f"{name!r} is {values.dtype}: expected datetime64 or cftime")
+    odd = [t for t in values if not _is_time(t)]
+    if odd:
+        raise ValueError(
+            f"{name!r} holds {odd[0]!r} ({values.dtype}): expected datetime64 or cftime, without a time zone"
+        )
     found = tuple(instant(t) for t in values)
     _warn_of_gaps(found, str(name))
     return found
+
+
+def _is_time(value: Any) -> bool:
+    """Of datetime64, cftime or datetime; a time zone is no part of CF's times."""
+    known = isinstance(value, (np.datetime64, date)) or hasattr(value, "calendar")
+    return known and getattr(value, "tzinfo", None) is None
 
 
 def _warn_of_gaps(instants: tuple[int | None, ...], name: str) -> None:

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
+from xdownscale.cli.settings import MODEL, example
 from xdownscale.cli.terminal import beside, check_output, on_terminal, plainly, write_netcdf
 
 __all__ = ["demo"]
 
 
-@click.command()
+@click.command(epilog=example("demo", "demo --out tour --members 4"))
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("xdownscale-demo"), help="Folder to write to."
 )
-@click.option("--model", default="jja_asia", help="Bundled name, or path of a checkpoint.")
+@click.option("--model", type=MODEL, default="jja_asia", help="Name, or path of a checkpoint.")
 @click.option("--members", type=click.IntRange(2), default=2, help="Number of draws.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="The same seed gives the same draws.")
 @click.option("--overwrite", is_flag=True, help="Replace what an earlier demo wrote.")
@@ -27,7 +28,7 @@ def demo(out: Path, model: str, members: int, seed: int, overwrite: bool) -> Non
     from xdownscale.inference.field import predict
     from xdownscale.plot import overview
 
-    with plainly():
+    with plainly("what was written is whole"):
         out.mkdir(parents=True, exist_ok=True)
         netcdf, picture = out / "demo.nc", out / "demo.png"
         for path in (netcdf, picture):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from xdownscale.cli.terminal import check_folder, check_output, on_terminal, plainly, write_netcdf
+from xdownscale.cli.settings import MODEL, as_json, configured, dry_run, echo_json, example
+from xdownscale.cli.terminal import Wanting, check_folder, check_output, on_terminal, plainly, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,9 @@ _SETTINGS = [
     click.option("--device", default="auto", help="A torch device."),
 ]
 _SOURCE = [
-    click.option("--model", default="jja_asia", help="Bundled name, or path of a checkpoint."),
+    click.option(
+        "--model", type=MODEL, default="jja_asia", help="Name, path of a checkpoint, or hf:// model."
+    ),
     click.option("--variable", help="Variable of IN; the model's by default."),
     click.option("--daily", is_flag=True, help="IN is hourly MERRA-2: take daily means first."),
     click.option("--sampler", type=click.Choice(_SAMPLERS), help="The model's own by default."),
@@ -54,65 +57,109 @@ def _downscaling(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that `predict` and `explain` share."""
     for option in reversed([*_SOURCE, *_SETTINGS]):
         command = option(command)
-    return command
+    return configured(command)
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "predict coarse.nc fine.nc --model jja_asia --members 4",
+        "predict 'MERRA2_*.nc4' fine.zarr --daily --members 20 --config season.toml",
+        "predict coarse.nc fine.nc --dry-run",
+    )
+)
 @click.argument("sources", metavar="IN...", nargs=-1, required=True)
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@dry_run
 @_downscaling
-def predict(target: Path, overwrite: bool, **asked: Any) -> None:
+def predict(target: Path, overwrite: bool, dry_run: bool, **asked: Any) -> None:
     """Draw fine fields from the coarse field in IN (netCDF files or patterns) and write them to OUT.
 
     OUT is a netCDF file; or, if its name ends in .zarr, a zarr store, which is written block by block: the
     same command goes on with one that was interrupted.
     """
-    with plainly():
-        if target.suffix == ".zarr":
-            _write_store(target, overwrite, asked)
-        else:
-            _write_file(target, overwrite, asked)
+    stored = target.suffix == ".zarr"
+    with plainly("what is done stays, and the same command goes on" if stored else "nothing was written"):
+        if dry_run:
+            click.echo(f"{_planned(target, overwrite, asked)}\nwould write {target}")
+            return
+        (_write_store if stored else _write_file)(target, overwrite, asked)
         click.echo(f"wrote {target}")
 
 
-@click.command()
+@click.command(epilog=example("explain coarse.nc --members 4", "explain coarse.nc --json"))
 @click.argument("sources", metavar="IN...", nargs=-1, required=True)
+@as_json
 @_downscaling
-def explain(**asked: Any) -> None:
+def explain(as_json: bool, **asked: Any) -> None:
     """Say what predict would do with the coarse field in IN, and compute nothing."""
     from xdownscale.inference.field import explain as run
 
     with plainly():
         coarse, model, settings = _understood(asked)
-        click.echo(str(run(coarse, model, **settings)))
+        plan = run(coarse, model, **settings)
+        if as_json:
+            echo_json(plan.to_dict())
+        else:
+            click.echo(str(plan))
 
 
-@click.command()
+@click.command(epilog=example("verify fine.zarr", "verify s3://bucket/fine.zarr --json"))
 @click.argument("store")
-def verify(store: str) -> None:
+@as_json
+def verify(store: str, as_json: bool) -> None:
     """Check each byte of a zarr STORE that predict wrote, a folder or a URL."""
+    from dataclasses import asdict
+
     from xdownscale.inference.ledger import verify as run
 
     with plainly():
         report = run(store)
-        click.echo(str(report))
+        if as_json:
+            echo_json(asdict(report) | {"sound": report.sound, "complete": report.complete})
+        else:
+            click.echo(str(report))
         if not report.complete:
-            raise ValueError(f"{store} is {'not complete' if report.sound else 'damaged'}: run predict again")
+            state = "not complete" if report.sound else "damaged"
+            raise Wanting(f"{store} is {state}: run predict again")
 
 
-@click.command()
-@click.argument("name", required=False)
-def models(name: str | None) -> None:
+@click.command(epilog=example("models", "models jja_asia", "models jja_asia --json"))
+@click.argument("name", required=False, type=MODEL)
+@as_json
+def models(name: str | None, as_json: bool) -> None:
     """List the models that can be had by name, or show the card of one (a name or a path)."""
+    import json
+
     from xdownscale.registry import list_models, resolve
 
     with plainly():
-        if name is not None:
-            click.echo(str(resolve(name).card))
+        cards = list_models() if name is None else {name: resolve(name).card}
+        if as_json:
+            content = {found: json.loads(card.to_json()) for found, card in cards.items()}
+            echo_json(content if name is None else content[name])
             return
-        for found, card in list_models().items():
-            click.echo(f"{found:<20} {card.long_name or card.variable}; trained on {card.training['data']}")
+        for found, card in cards.items():
+            line = f"{found:<20} {card.long_name or card.variable}; trained on {card.training['data']}"
+            click.echo(line if name is None else str(card))
+
+
+def _planned(target: Path, overwrite: bool, asked: dict[str, Any]) -> str:
+    """The plan, once all that can be refused before drawing has been looked at."""
+    from xdownscale.inference.field import explain as run
+    from xdownscale.inference.job import prepare
+
+    if target.suffix == ".zarr":
+        check_folder(target)
+    else:
+        check_output(target, overwrite=overwrite)
+    coarse, model, settings = _understood(asked)
+    prepare(coarse, model, sampler=settings["sampler"], tiling=None, dims=None, **_asked(settings))
+    return str(run(coarse, model, **settings))
+
+
+def _asked(settings: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in settings.items() if k not in ("sampler", "progress")}
 
 
 def _write_file(target: Path, overwrite: bool, asked: dict[str, Any]) -> None:

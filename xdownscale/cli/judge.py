@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xdownscale.cli.learn import record
+from xdownscale.cli.settings import MODEL, as_json, configured, dry_run, echo_json, example
 from xdownscale.cli.terminal import check_output, plainly, write_netcdf
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "text"]
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.command()
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.command(
+    epilog=example(
+        "evaluate jja_asia --coarse unseen.zarr/coarse --truth unseen.zarr --every 8 --report page.html",
+        "evaluate mine.safetensors jja_asia --coarse c.nc --truth f.nc --json",
+    )
+)
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=MODEL)
 @click.option("--coarse", type=_PATH, multiple=True, required=True, help="Coarse record; may be given again.")
 @click.option("--truth", type=_PATH, multiple=True, required=True, help="Fine truth; may be given again.")
 @click.option("--variable", default="DUEXTTAU", help="Variable of the records.")
@@ -39,6 +45,9 @@ _PATH = click.Path(path_type=Path)
 @click.option("--report", type=_PATH, help="HTML page with tables and figures.")
 @click.option("--write", is_flag=True, help="Put the scores on the card of the first MODEL, a file.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@as_json
+@dry_run
+@configured
 def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, **given: Any) -> None:
     """Judge MODELs on days that they have not seen, beside interpolation."""
     from xdownscale.trial import rows, trial
@@ -51,10 +60,17 @@ def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, 
             if given[axis]:
                 coarse = coarse.sel({axis: slice(*given[axis])})
         days = range(given["first"], coarse.sizes["time"], given["every"])
+        if given["dry_run"]:
+            count = f"{len(days)} days x {given['members']} members"
+            click.echo(f"would draw {count} by {', '.join(models)} on {dict(coarse.sizes)}")
+            return
         options = {key: given[key] for key in ("members", "seed", "evaluations", "intervals", "block")}
         found = trial(models, coarse.load(), truth, days=days, **options)
         table = rows(found, given["evaluations"] or _evaluations(models[0]))
-        click.echo(_text(table))
+        if given["as_json"]:
+            echo_json(table)
+        else:
+            click.echo(text(table))
         if out is not None:
             write_netcdf(found, out)
         if report is not None:
@@ -88,7 +104,8 @@ def _write(model: str, table: Sequence[dict[str, Any]]) -> None:
     rewrite(model, replace(card, scores=(*kept, *table)))
 
 
-def _text(table: Sequence[dict[str, Any]]) -> str:
+def text(table: Sequence[dict[str, Any]]) -> str:
+    """Rows of named values as lines with columns."""
     names = list(dict.fromkeys(name for row in table for name in row))
     body = [names, *([_shown(row.get(name)) for name in names] for row in table)]
     widths = [max(map(len, column)) for column in zip(*body, strict=True)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from xdownscale.cli.settings import MODEL, check_names, configured, dry_run, example, read
 from xdownscale.cli.terminal import check_output, plainly, steps_done
 
 if TYPE_CHECKING:
@@ -25,13 +25,15 @@ _RECORD = "NetCDF file or zarr store (STORE.zarr/coarse of a nature run); may be
 _SHARED = [
     click.option("--variable", default="DUEXTTAU", help="Variable of the records."),
     click.option("--months", help="Only these months of the year, as 6,7,8."),
-    click.option("--config", type=_PATH, help="JSON file with fields of the configuration."),
+    click.option("--config", type=_PATH, help="TOML, YAML or JSON file with fields of the configuration."),
     click.option("--steps", type=click.IntRange(1), help="Optimiser steps; the configuration's by default."),
     click.option("--seed", type=click.IntRange(0), help="The configuration's by default."),
     click.option("--folder", type=_PATH, help="Where the state is kept, so that a killed training resumes."),
     click.option("--device", default="cpu", help="A torch device."),
     click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
+    dry_run,
 ]
+_RESUMES = "give --folder, and the same command goes on from the last state"
 
 
 def _learning(command: Callable[..., None]) -> Callable[..., None]:
@@ -40,7 +42,11 @@ def _learning(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "pretrain encoder.safetensors --coarse record.zarr/coarse --config pretrain.toml --folder run"
+    )
+)
 @click.argument("target", metavar="ENCODER", type=_PATH)
 @click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
 @_learning
@@ -49,23 +55,31 @@ def pretrain(target: Path, *, coarse: tuple[Path, ...], **given: Any) -> None:
     from xdownscale.training import PretrainConfig
     from xdownscale.training import pretrain as run
 
-    with plainly():
+    with plainly(_RESUMES):
         check_output(target, overwrite=given["overwrite"])
-        config = PretrainConfig(**_fields(given))
+        config = PretrainConfig(**_fields(given, PretrainConfig))
         field = record(coarse, given)
+        if given["dry_run"]:
+            click.echo(f"coarse record {_size(field)}\n{config}\nwould write {target}")
+            return
         with steps_done(config.steps, "pretrain") as report:
             found = run(field, config=config, folder=given["folder"], device=given["device"], report=report)
         found.save(target, overwrite=given["overwrite"])
         click.echo(f"wrote {target}, encoder {found.digest}")
 
 
-@click.command()
+@click.command(
+    epilog=example(
+        "train mine.safetensors --encoder encoder.safetensors --coarse pairs.zarr/coarse --fine pairs.zarr",
+        "train mine.safetensors --start jja_asia --coarse c.nc --fine f.nc --config train.toml --dry-run",
+    )
+)
 @click.argument("target", metavar="MODEL", type=_PATH)
 @click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
 @click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
 @click.option("--encoder", type=_PATH, help="What pretrain wrote; it is frozen.")
-@click.option("--start", help="Model to go on from, encoder and denoiser: a bundled name, or a path.")
-@click.option("--card", type=_PATH, help="JSON file with fields of the card: name, licence, training ...")
+@click.option("--start", type=MODEL, help="Model to go on from, encoder and denoiser: a name, or a path.")
+@click.option("--card", type=_PATH, help="TOML, YAML or JSON file with fields of the card: name, licence ...")
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
 @click.option("--calibrate/--no-calibrate", default=True, help="Fit the spread on the days held out.")
 @_learning
@@ -81,15 +95,22 @@ def train(
 ) -> None:
     """Train a model on pairs of coarse and fine days and write the checkpoint MODEL."""
     from xdownscale.checkpoint import save
+    from xdownscale.models.card import Card
     from xdownscale.training import TrainConfig
     from xdownscale.training import train as run
     from xdownscale.training.calibration import calibrate
 
-    with plainly():
+    with plainly(_RESUMES):
         check_output(target, overwrite=given["overwrite"])
-        config = TrainConfig(**_fields(given))
-        begun, fields = _begun(encoder, start), _json(card)
+        config = TrainConfig(**_fields(given, TrainConfig))
+        begun, fields = _begun(encoder, start), {} if card is None else read(card)
+        check_names(card or target, fields, Card.__dataclass_fields__)
         low, high = record(coarse, given), record(fine, given)
+        if given["dry_run"]:
+            click.echo(
+                f"coarse record {_size(low)}\nfine record {_size(high)}\n{config}\nwould write {target}"
+            )
+            return
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "train") as report:
             model = run(low, high, begun, config=config, card=fields, report=report, **where)
@@ -100,8 +121,12 @@ def train(
         click.echo(f"wrote {target}, sha256 {sha256}")
 
 
-@click.command()
-@click.argument("source", metavar="MODEL")
+@click.command(
+    epilog=example(
+        "calibrate mine.safetensors fitted.safetensors --coarse c.nc --fine f.nc --evaluations 2,4,8"
+    )
+)
+@click.argument("source", metavar="MODEL", type=MODEL)
 @click.argument("target", metavar="OUT", type=_PATH)
 @click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
 @click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
@@ -115,6 +140,8 @@ def train(
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+@dry_run
+@configured
 def calibrate(source: str, target: Path, **given: Any) -> None:
     """Fit the spread of MODEL on days it was not trained on, and write the model to OUT."""
     from xdownscale.checkpoint import save
@@ -127,7 +154,11 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
         last = given["last"] or high.sizes["time"]
         options = {name: given[name] for name in ("members", "crops", "crop", "seed")}
         numbers = [int(n) for n in given["evaluations"].split(",")]
-        model = run(resolve(source), low, high.isel(time=slice(-last, None)), evaluations=numbers, **options)
+        model = resolve(source)
+        if given["dry_run"]:
+            click.echo(f"{model!r}\nfine record {_size(high)}, its last {last} days\nwould write {target}")
+            return
+        model = run(model, low, high.isel(time=slice(-last, None)), evaluations=numbers, **options)
         stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
         sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
         click.echo(f"wrote {target}, sha256 {sha256}")
@@ -167,17 +198,18 @@ def _field(path: Path, variable: str) -> xr.DataArray:
     return data[variable]
 
 
-def _fields(given: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a configuration: those of the file, then those of the command line; JSON lists are tuples."""
+def _fields(given: dict[str, Any], config: Any) -> dict[str, Any]:
+    """Fields of a configuration: those of the file, then those of the command line; lists are tuples."""
     asked = {name: given[name] for name in ("steps", "seed") if given[name] is not None}
-    stored = {k: tuple(v) if isinstance(v, list) else v for k, v in _json(given["config"]).items()}
-    return stored | asked
-
-
-def _json(path: Path | None) -> dict[str, Any]:
+    path: Path | None = given["config"]
     if path is None:
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} holds a JSON {type(content).__name__}: expected an object of named fields")
-    return content
+        return asked
+    content = read(path)
+    check_names(path, content, config.__dataclass_fields__)
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in content.items()} | asked
+
+
+def _size(field: xr.DataArray) -> str:
+    sizes = " x ".join(f"{n} {d}" for d, n in field.sizes.items())
+    stamps = field["time"].values
+    return f"{sizes}, {str(stamps[0])[:10]} to {str(stamps[-1])[:10]}"

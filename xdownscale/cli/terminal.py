@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "Interrupted",
     "Refused",
+    "Wanting",
     "beside",
     "check_folder",
     "check_output",
@@ -34,15 +36,39 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
+class Wanting(click.ClickException):
+    """What was examined is not as it should be; what is wrong was printed."""
+
+    exit_code = 1
+
+
+class Interrupted(click.ClickException):
+    """The user stopped the command."""
+
+    exit_code = 130
+
+    def show(self, file: Any = None) -> None:
+        """One line, which is no error's."""
+        click.echo(f"Interrupted: {self.message}", file=file, err=file is None)
+
+
 @contextlib.contextmanager
-def plainly() -> Iterator[None]:
-    """Show warnings as one line, and end errors of input with exit code 2 and their message."""
+def plainly(interrupted: str = "nothing was written") -> Iterator[None]:
+    """Warnings as one line; errors of input end with exit code 2 and their message, an interrupt with 130.
+
+    Parameters
+    ----------
+    interrupted : str
+        What the user is told of the output when the command was stopped.
+    """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
             yield
         except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
             raise Refused(_message(error)) from error
+        except KeyboardInterrupt as stop:
+            raise Interrupted(interrupted) from stop
 
 
 def on_terminal() -> bool:

@@ -53,7 +53,9 @@ class Recipe:
     timeless : bool
         Whether the chunks have no dimension of time.
     instants : tuple of int or None [microseconds since 1970]
-        Of all days of the job.
+        Of all days of the job, those that are history only among them.
+    first : int
+        Number of the latter.
     options : Options
     domain_check : {"raise", "warn", "ignore"}
     unread : bool
@@ -66,6 +68,7 @@ class Recipe:
     orientation: Orientation
     timeless: bool
     instants: tuple[int | None, ...]
+    first: int
     options: Options
     domain_check: DomainCheck
     unread: bool
@@ -79,7 +82,8 @@ class Recipe:
             field.grid,
             orientation(field, job.fine),
             field.axes.time is None,
-            field.instants,
+            job.looked.instants,
+            job.first,
             job.options,
             job.domain_check,
             job.values is None,
@@ -98,7 +102,7 @@ class Piece:
     members : (int, int)
         First and end, places among the job's members.
     days : (int, int)
-        First and end, places among the job's days.
+        First and end, places among the days that the job looks at.
     past : tuple of int
         Places of days outside `days` that are their history.
     """
@@ -132,8 +136,8 @@ def pieces(job: Job, members: Sequence[int], days: Sequence[int]) -> dict[tuple[
     -------
     dict of (*other, member block, day block) to Piece
     """
-    past = windows(job.field.instants, job.model.history, job.model.card.step)
-    spans = _spans(days)
+    past = windows(job.looked.instants, job.model.history, job.model.card.step)
+    spans = [(job.first + start, job.first + end) for start, end in _spans(days)]
     told = [tuple(sorted({p for d in range(*span) for p in past[d]} - set(range(*span)))) for span in spans]
     return {
         (*other, i, j): Piece((*other, i, j), group, span, told[j])
@@ -254,7 +258,7 @@ def drawn(
 
 def _state(recipe: Recipe, piece: Piece, before: NDArray[np.float32] | None) -> State | None:
     if before is None:
-        given = recipe.state if piece.days[0] == 0 else None
+        given = recipe.state if piece.days[0] == recipe.first else None
         return None if given is None else replace(given, values=given.values[slice(*piece.members)])
     last = recipe.instants[piece.days[0] - 1]
     return None if last is None else State(recipe.orientation.engines(before), last)

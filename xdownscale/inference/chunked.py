@@ -10,7 +10,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_right
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -24,6 +24,7 @@ from dask.utils import parse_bytes
 
 from xdownscale.cf import check_bounds
 from xdownscale.inference.block import Piece, Recipe, coarse_days, drawn, pieces
+from xdownscale.inference.sequence import check_rising
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,10 +57,7 @@ def lazily(job: Job) -> dask.array.Array:
     chunks = (*others, members, *(() if timeless else (days,)), *((n,) for n in job.fine.shape))
     tail = (0,) if timeless else (0, 0)
     chained = job.options.coherence == "autoregressive"
-    if chained and any(b <= a for a, b in pairwise(t or 0 for t in job.field.instants)):
-        raise ValueError(
-            "coherence is 'autoregressive' and times on dask do not rise: sort them, da = da.sortby('time')"
-        )
+    check_rising(job.field.instants, job.options.coherence)
     name, tasks = graph(job, pieces(job, members, days), days, _drawn, tail=tail, chained=chained)
     return dask.array.Array(tasks, name, chunks, meta=np.empty((0,) * len(chunks), dtype=np.float32))
 
@@ -70,12 +68,14 @@ def computed(
     days: Sequence[int],
     call: Callable[..., Any],
     done: Callable[[], Any],
+    *,
+    chained: bool = False,
 ) -> dict[tuple[int, ...], Any]:
     """What a call gives for each block, by dask's scheduler.
 
     Parameters
     ----------
-    job, cut, days, call
+    job, cut, days, call, chained
         As `graph`.
     done : callable
         Called here after each block.
@@ -84,7 +84,7 @@ def computed(
     -------
     dict of index to result
     """
-    name, tasks = graph(job, cut, days, call, salt=uuid.uuid4().hex)
+    name, tasks = graph(job, cut, days, call, chained=chained, salt=uuid.uuid4().hex)
     wanted = [Delayed((name, *index), tasks, layer=name) for index in cut]
     client = getattr(get_scheduler(), "__self__", None)
     if client is not None:
@@ -158,7 +158,8 @@ def graph(
     tail : tuple of int
         Behind each index in its key.
     chained : bool
-        Hand each block what the call gave for the days before it.
+        Hand each block what the call gave for the days before it; one whose days before are not in `cut`
+        waits for none.
     salt : str
         In the name: what a call does beside its result must not be taken for done.
 
@@ -170,14 +171,15 @@ def graph(
     coarse, recipe = _coarse(job, days), Recipe.of(job)
     name = f"downscale-{tokenize(coarse.name, recipe, job.carried, list(cut.items()), call, salt)}"
     guards = [] if job.bounds is None else [delayed(check_bounds)(job.bounds)]
-    firsts = [0, *accumulate(days)][:-1]
+    firsts = [0, *accumulate(_cut(job, days))][:-1]
     layer: dict[Any, Any] = {f"{name}-recipe": recipe, f"{name}-model": job.carried}
     keys = list(layer)
     for index, piece in cut.items():
         held = sorted({bisect_right(firsts, place) - 1 for place in piece.needed})
         run = partial(_run, call, piece, tuple(firsts[k] for k in held))
         chunks = [_chunk(coarse, piece, k) for k in held]
-        earlier = (name, *index[:-1], index[-1] - 1, *tail) if chained and index[-1] else None
+        before = (*index[:-1], index[-1] - 1)
+        earlier = (name, *before, *tail) if chained and before in cut else None
         layer[name, *index, *tail] = (run, *keys, chunks, [guard.key for guard in guards], earlier)
     known: list[Any] = [coarse, *guards]
     return name, HighLevelGraph.from_collections(name, layer, dependencies=known)
@@ -211,11 +213,16 @@ def _drawn(
 
 def _coarse(job: Job, days: Sequence[int]) -> dask.array.Array:
     """The input, dimensions (*others, time, lat, lon), whole in space and in the blocks' days."""
-    time = [] if job.field.axes.time is None else [tuple(days)]
+    time = [] if job.field.axes.time is None else [_cut(job, days)]
     wanted = dict(enumerate([*(1 for _ in job.field.others), *time, -1, -1]))
     # the method "tasks" streams; "p2p" would read the whole record first
-    whole: dask.array.Array = job.field.arranged().data.rechunk(wanted, method="tasks")
+    whole: dask.array.Array = job.looked.arranged().data.rechunk(wanted, method="tasks")
     return whole
+
+
+def _cut(job: Job, days: Sequence[int]) -> tuple[int, ...]:
+    """Sizes of the chunks along time: the days that are history only, and those of the blocks."""
+    return (job.first, *days) if job.first else tuple(days)
 
 
 def _chunk(coarse: dask.array.Array, piece: Piece, k: int) -> tuple[Any, ...]:

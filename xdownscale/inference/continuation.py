@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from xdownscale.inference.engine import Options
     from xdownscale.models import Downscaler
 
-__all__ = ["check_sequence", "state_of"]
+__all__ = ["check_sequence", "split", "state_of"]
 
 
 def check_sequence(field: Field, model: Downscaler, options: Options, state: State | None) -> None:
@@ -70,7 +71,7 @@ def state_of(
         Fine fields on the exact grid of the result, of which the last day is taken; members by their number
         in `realization`, or one field for all.
     field : Field
-        The coarse input.
+        The coarse input, with days after the state's.
     model : Downscaler
     members : sequence of int
     coherence : str
@@ -99,14 +100,53 @@ def state_of(
             f"the state lies on {_told(found.grid)}, the result will lie on {_told(expected)}: give an "
             "earlier result for the same coarse cells"
         )
-    first, last = min(t for t in field.instants if t is not None), max(t or 0 for t in found.instants)
-    if not follows(last, first, model.card.step):
+    last = max(t or 0 for t in found.instants)
+    later = [t for t in field.instants if t is not None and t > last]
+    if not later:
+        raise ValueError(f"the state is of {_date(last)}, and the input has no later day: nothing to draw")
+    if not follows(last, min(later), model.card.step):
         raise ValueError(
-            f"the state is of {_date(last)}, the first day of the input is {_date(first)}: expected the day "
-            "before; give the last result, result.isel(time=[-1])"
+            f"the state is of {_date(last)}, the first day after it in the input is {_date(min(later))}: "
+            "expected the next; give the last result, result.isel(time=[-1])"
         )
     values = found.values()[..., found.instants.index(last), :, :].astype(np.float32)
     return State(np.broadcast_to(values, (len(members), *expected.shape)), last)
+
+
+def split(field: Field, state: State | None, history: int) -> tuple[Field, Field]:
+    """The days that are looked at, and those of them that are drawn: the ones after the state's.
+
+    Parameters
+    ----------
+    field : Field
+    state : State or None
+    history : int
+        Days that a day looks back on.
+
+    Returns
+    -------
+    (Field, Field)
+        One and the same without a state.
+
+    Raises
+    ------
+    ValueError
+        If days up to the state's do not all come before the others.
+    """
+    if state is None:
+        return field, field
+    past = [t is not None and t <= state.instant for t in field.instants]
+    count = sum(past)
+    if not all(past[:count]):
+        raise ValueError("the input has days before and after the state's, mixed: sort it, da.sortby('time')")
+    return _days(field, max(0, count - history)), _days(field, count)
+
+
+def _days(field: Field, first: int) -> Field:
+    if not first:
+        return field
+    source = field.source.isel({field.axes.time: slice(first, None)})
+    return replace(field, source=source, instants=field.instants[first:])
 
 
 def _chosen(da: xr.DataArray, members: Sequence[int]) -> xr.DataArray:

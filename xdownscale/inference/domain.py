@@ -249,6 +249,11 @@ def _check_wavelength(da: xr.DataArray, card: Card) -> None:
         return
     coordinate = da["radiation_wavelength"]
     scale = _NANOMETRES.get(str(coordinate.attrs.get("units", "nm")), 1.0)
+    if coordinate.dtype.kind not in "fiu" or not np.isfinite(coordinate.values).all():
+        raise ValueError(
+            f"radiation_wavelength is {coordinate.values.reshape(-1)[0]!r}: expected a number, or drop it, "
+            "da = da.drop_vars('radiation_wavelength')"
+        )
     found = float(coordinate.values.reshape(-1)[0]) * scale
     if abs(found - card.wavelength_nm) > 1.0:
         raise ValueError(

@@ -63,7 +63,7 @@ def predict(
         dimensions, either latitude order, any longitude convention, any crop. Earlier days in it are the
         history of later ones. A Dataset with one variable is taken for that variable.
     model : Downscaler, str or path-like
-        A model, a name of `list_models`, or the path of a checkpoint.
+        A model, a name of `list_models`, the path of a checkpoint, or an ``hf://`` address.
     members : int, >= 1
         Draws; member m is the same however many are asked for.
     seed : int, >= 0
@@ -78,8 +78,9 @@ def predict(
         Of days in sequence. Independent draws; draws from noise with the card's correlation from day to day,
         each still a fair draw of its day; or each day told its own member's day before, one after another.
     state : DataArray, optional
-        With "autoregressive": an earlier result, whose last day is the day before the first. The run then has
-        the bits of one that was never interrupted.
+        With "autoregressive": an earlier result, whose last day is the day before the first that is drawn.
+        Days of `da` up to the state's are history only: keep as many as the model looks back on, and the run
+        has the bits of one that was never interrupted.
     conserve : bool
         Make the conservative coarse mean of each member equal to the input (1e-6 relative).
     domain_check : {"raise", "warn", "ignore"}
@@ -246,8 +247,9 @@ def _in_memory(
                 job.model,
                 coarse[place],
                 field.grid,
-                field.instants,
+                job.looked.instants,
                 job.options,
+                days=range(job.first, job.looked.days),
                 state=job.state,
                 advance=bar.update,
             )
@@ -279,7 +281,7 @@ def plan(job: Job, blocks: Blocks | None) -> Plan:
     """
     model, field, options = job.model, job.field, job.options
     patches = lay(model, field.grid, options.tiling)
-    past = [i for d in windows(field.instants, model.history, model.card.step) for i in d]
+    seen = windows(job.looked.instants, model.history, model.card.step)[job.first :]
     return Plan(
         model=repr(model),
         synthetic=model.card.synthetic,
@@ -292,7 +294,7 @@ def plan(job: Job, blocks: Blocks | None) -> Plan:
         members=len(options.members),
         sampler=options.sampler,
         product=options.product,
-        history=(model.history, model.history * field.days - len(past)),
+        history=(model.history, model.history * field.days - sum(map(len, seen))),
         distance=job.findings.distance,
         findings=job.findings.messages,
         device=options.device,

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from xdownscale.cf import Field, check_bounds, understand
+from xdownscale.cf import Field, check_bounds, only_variable, understand
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined
-from xdownscale.inference.continuation import check_sequence, state_of
+from xdownscale.inference.continuation import check_sequence, split, state_of
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
 from xdownscale.inference.engine import Options, lay
 from xdownscale.patches import Tiling
@@ -45,9 +45,11 @@ class Job:
     carried : Reference or Downscaler
         What stands for the model where a block is drawn.
     field : Field
-        The input, understood.
+        The days of the input that are drawn, understood.
+    looked : Field
+        Those, and the days before them that are history only: a run that goes on from a state has some.
     values : ndarray, shape (*others, time, ny, nx), or None
-        Canonical and checked; None for an input on dask.
+        Of `looked`, canonical and checked; None for an input on dask.
     options : Options
     domain_check : {"raise", "warn", "ignore"}
     findings : Findings
@@ -61,12 +63,18 @@ class Job:
     model: Downscaler
     carried: Reference | Downscaler
     field: Field
+    looked: Field
     values: NDArray[np.float64] | None
     options: Options
     domain_check: DomainCheck
     findings: Findings
     bounds: xr.Dataset | None = None
     state: State | None = None
+
+    @property
+    def first(self) -> int:
+        """Number of days that are looked at and not drawn."""
+        return self.looked.days - self.field.days
 
     @property
     def fine(self) -> Grid:
@@ -129,15 +137,17 @@ def prepare(
         _device(device, lazy=array.chunks is not None),
         _one_of("coherence", coherence, ("independent", "correlated", "autoregressive")),
     )
-    field = understand(array, resolved.coarse, dims=dims)
-    check_labels(field, resolved.card)
-    lay(resolved, field.grid, options.tiling)
-    told = state_of(state, field, resolved, options.members, coherence)
+    given = understand(array, resolved.coarse, dims=dims)
+    check_labels(given, resolved.card)
+    lay(resolved, given.grid, options.tiling)
+    told = state_of(state, given, resolved, options.members, coherence)
+    looked, field = split(given, told, resolved.history - 1)
     check_sequence(field, resolved, options, told)
-    values = None if field.lazy else check_values(field.values(), resolved.card)
-    findings = judge(field, values, resolved, "ignore" if quiet else domain_check)
+    values = None if field.lazy else check_values(looked.values(), resolved.card)
+    drawn = None if values is None else values[..., looked.days - field.days :, :, :]
+    findings = judge(field, drawn, resolved, "ignore" if quiet else domain_check)
     carried = refer(model, resolved)
-    return Job(resolved, carried, field, values, options, domain_check, findings, bounds, told)
+    return Job(resolved, carried, field, looked, values, options, domain_check, findings, bounds, told)
 
 
 def _one_variable(da: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, xr.Dataset | None]:
@@ -148,14 +158,8 @@ def _one_variable(da: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, xr.Datas
         return da, None
     if not isinstance(da, xr.Dataset):
         raise TypeError(f"the input is a {type(da).__name__}: expected an xarray DataArray")
-    names = [n for n, v in da.data_vars.items() if v.ndim >= 2 and not str(n).endswith(("_bnds", "_bounds"))]
-    if len(names) != 1:
-        raise ValueError(
-            f"the Dataset has the variables {names}: choose one, "
-            f"dataset[{str(names[0] if names else '...')!r}]"
-        )
-    unread = check_bounds(da)
-    return da[names[0]], unread
+    array = only_variable(da)
+    return array, check_bounds(da)
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xdownscale.diffusion.sample import Sampler
@@ -124,6 +124,11 @@ class Plan:
         fields = 2 * 4 * self.blocks.members * self.blocks.days * NY * NX
         coarse = 3 * 8 * (self.blocks.days + self.blocks.past) * ny * nx
         return fields + coarse + self.working_bytes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types: the attributes, and what follows from them."""
+        derived = ("evaluations", "evaluations_per_cell", "output_bytes", "working_bytes", "block_bytes")
+        return asdict(self) | {name: getattr(self, name) for name in derived}
 
     def rows(self) -> list[tuple[str, str]]:
         """Labels and values, as they are shown."""

@@ -8,6 +8,7 @@ field alone, a run that goes on from a field on disk has the bits of one that wa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from xdownscale.noise import DAY_US
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Coherence", "Last", "State", "follows", "in_order"]
+__all__ = ["Coherence", "Last", "State", "check_rising", "follows", "in_order"]
 
 Coherence = Literal["independent", "correlated", "autoregressive"]
 _SLACK = 0.02
@@ -90,6 +91,25 @@ def follows(then: int | None, instant: int | None, step: int = DAY_US) -> bool:
     (True, False, False)
     """
     return then is not None and instant is not None and abs(instant - then - step) < _SLACK * step
+
+
+def check_rising(instants: Sequence[int | None], coherence: Coherence) -> None:
+    """Refuse days that blocks cannot be chained along.
+
+    Raises
+    ------
+    ValueError
+        An autoregressive run is drawn in blocks, and its times do not rise.
+
+    Examples
+    --------
+    >>> check_rising([0, DAY_US, 5 * DAY_US], "autoregressive")
+    """
+    if coherence == "autoregressive" and any(b <= a for a, b in pairwise(t or 0 for t in instants)):
+        raise ValueError(
+            "coherence is 'autoregressive', blocks are drawn one after another, and times do not rise: sort "
+            "them, da = da.sortby('time')"
+        )
 
 
 def in_order(

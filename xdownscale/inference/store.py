@@ -26,6 +26,7 @@ from xdownscale.inference.job import Job, prepare
 from xdownscale.inference.ledger import JOB, DamagedError, Ledger, digest, fault, record
 from xdownscale.inference.place import Place
 from xdownscale.inference.plan import Blocks, Plan, measured
+from xdownscale.inference.sequence import check_rising
 
 if TYPE_CHECKING:
     import os
@@ -58,6 +59,7 @@ def to_zarr(
     sampler: Sampler | str | None = None,
     tiling: Tiling | None = None,
     coherence: Coherence = "independent",
+    state: xr.DataArray | None = None,
     conserve: bool = True,
     domain_check: DomainCheck = "raise",
     dims: Mapping[str, str] | None = None,
@@ -74,8 +76,9 @@ def to_zarr(
     da, model, members, seed, product, sampler, tiling, conserve, domain_check, dims, device, progress
         As `predict`. Blocks of an input in memory are drawn here, one after another; those of an input on
         dask by dask's scheduler, be it threads, processes or a cluster, whose workers write them.
-    coherence : {"independent", "correlated"}
-        As `predict`; blocks are drawn in any order, so that no day can wait for the one before.
+    coherence, state
+        As `predict`. In an autoregressive run the blocks of a member wait for each other, members for none;
+        each goes on from the day before as it stands in the store.
     store : path or fsspec URL
         Every worker must be able to write there.
     chunks : mapping, optional
@@ -115,11 +118,6 @@ def to_zarr(
     >>> dict(xr.open_zarr(store, consolidated=False).sizes)["realization"]
     2
     """
-    if coherence == "autoregressive":
-        raise ValueError(
-            "coherence is 'autoregressive', and a store is drawn in any order: expected 'independent' or "
-            "'correlated'; draw with predict, some days at a time, and hand on state="
-        )
     job = prepare(
         da,
         model,
@@ -129,11 +127,13 @@ def to_zarr(
         sampler=sampler,
         tiling=tiling,
         coherence=coherence,
+        state=state,
         conserve=conserve,
         domain_check=domain_check,
         dims=dims,
         device=device,
     )
+    check_rising(job.field.instants, coherence)
     place = Place.of(store)
     ledger = _begun(job, _wanted(job, place, chunks), overwrite=overwrite)
     parts = pieces(job, *ledger.sizes)
@@ -142,7 +142,8 @@ def to_zarr(
     sound = _sound(job, ledger, parts)
     missing = {index: piece for index, piece in parts.items() if index not in sound}
     with _bar(progress, len(parts), len(sound)) as bar:
-        _each(job, ledger, missing, partial(_made, place, ledger.variable), bar.update)
+        made = partial(_made, place, ledger.variable)
+        _each(job, ledger, missing, made, bar.update, chained=_chained(job))
     target: Path | str = place.target
     return target
 
@@ -161,10 +162,12 @@ def identity(job: Job) -> dict[str, str]:
     """
     options, card, field = job.options, job.model.card, job.field
     asked = {f.name: str(getattr(options, f.name)) for f in fields(options)}
-    stamps = ["none" if t is None else str(t) for t in field.instants]
+    stamps = ["none" if t is None else str(t) for t in job.looked.instants]
     tiling = asdict(options.tiling)
     if options.tiling.merge == "step":
         del tiling["batch"]  # no bit depends on it
+    if job.state is not None:
+        asked["state"] = f"{job.state.instant}, sha256 {digest(job.state.values)}"
     return asked | {
         "model": f"{card.name} {card.version}, {fingerprint(job.model)}",
         "members": str(len(options.members)),
@@ -278,7 +281,7 @@ def _template(job: Job, ledger: Ledger) -> xr.Dataset:
 
 
 def _sound(job: Job, ledger: Ledger, parts: Mapping[tuple[int, ...], Piece]) -> set[tuple[int, ...]]:
-    """The blocks that are done, are what was written, and are from this input.
+    """The blocks that are done, are what was written, and are from this input; in a chain, up to a gap.
 
     Raises
     ------
@@ -297,12 +300,20 @@ def _sound(job: Job, ledger: Ledger, parts: Mapping[tuple[int, ...], Piece]) -> 
     found = _each(job, ledger, {index: parts[index] for index in known}, _input, lambda: None)
     for index, kept in known.items():
         if kept["input"] != found[index]:
-            first, end = parts[index].days
+            first, end = (day - job.first for day in parts[index].days)
             raise ValueError(
                 f"{ledger.place} was begun with other values of the input, among them those of times {first} "
                 f"to {end - 1} or of their history: give the same input, or choose another store"
             )
-    return {index for index, kept in known.items() if fault(ledger, index, kept) is None}
+    sound = {index for index, kept in known.items() if fault(ledger, index, kept) is None}
+    if _chained(job):
+        sound = {(*rest, j) for *rest, j in sound if all((*rest, k) in sound for k in range(j))}
+    return sound
+
+
+def _chained(job: Job) -> bool:
+    """Whether a block needs the day before it."""
+    return job.options.coherence == "autoregressive"
 
 
 def _each(
@@ -311,12 +322,14 @@ def _each(
     parts: Mapping[tuple[int, ...], Piece],
     call: Callable[..., Any],
     done: Callable[[], Any],
+    *,
+    chained: bool = False,
 ) -> dict[tuple[int, ...], Any]:
     """What ``call(piece, recipe, model, coarse)`` gives for each block, here or by dask."""
     if job.values is None:
         from xdownscale.inference.chunked import computed
 
-        return computed(job, parts, ledger.sizes[1], call, done)
+        return computed(job, parts, ledger.sizes[1], call, done, chained=chained)
     recipe, results = Recipe.of(job), {}
     for index, piece in parts.items():
         results[index] = call(piece, recipe, job.model, job.values[piece.other][piece.needed])
@@ -333,8 +346,13 @@ def _made(
     coarse: NDArray[np.float64],
 ) -> None:
     """Draw a block, write it, and say so: in this order."""
-    made = drawn(recipe, carried, piece, coarse)
-    spans = [slice(*piece.members), *(() if recipe.timeless else (slice(*piece.days),))]
+    array = place.array(variable, "r+")
+    before = None
+    first, end = (day - recipe.first for day in piece.days)
+    if recipe.options.coherence == "autoregressive" and first:
+        before = np.asarray(array[(*piece.other, slice(*piece.members), first - 1)])
+    made = drawn(recipe, carried, piece, coarse, before)
+    spans = [slice(*piece.members), *(() if recipe.timeless else (slice(first, end),))]
     known = made.residual[np.isfinite(made.residual)]
     content = {
         "sha256": digest(made.values),
@@ -342,7 +360,7 @@ def _made(
         "residual": float(known.max()) if known.size else None,
     }
     with _writing(place, f"block {piece.index}"):
-        place.array(variable, "r+")[(*piece.other, *spans)] = made.values
+        array[(*piece.other, *spans)] = made.values
         record(place, piece.index, content)
 
 

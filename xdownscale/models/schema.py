@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
+from unicodedata import category
 
 from xdownscale import scaling
 from xdownscale.grid import Grid
@@ -57,6 +58,8 @@ def check(field: str, value: Any) -> Any:
     """
     try:
         return FIELDS[field](value)
+    except RecursionError as error:  # a value that was just shallow enough to be read
+        raise ValueError(f"card field {field!r}: nested too deep") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"card field {field!r}: {error}") from error
 
@@ -70,8 +73,8 @@ def _text(limit: int = 300, *, empty: bool = False, pattern: re.Pattern[str] | N
     def run(value: Any) -> str:
         if not isinstance(value, str) or len(value) > limit or not (value.strip() or empty):
             raise _fail(value, f"text of at most {limit} characters")
-        if any(ord(c) < 32 and c not in "\n\t" for c in value):
-            raise _fail(value, "text without control characters")
+        if any(category(c) in ("Cc", "Cs") and c not in "\n\t" for c in value):
+            raise _fail(value, "text without control characters and half characters")
         if pattern is not None and not pattern.fullmatch(value):
             raise _fail(value, f"text like {pattern.pattern}")
         return value
@@ -151,7 +154,7 @@ def _json(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return _text(2000, empty=True)(value)
     if isinstance(value, (int, float)):
-        return value if isinstance(value, int) else _number(-math.inf, math.inf)(value)
+        return value if isinstance(value, int) else _FINITE(value)
     if isinstance(value, Mapping):
         return _table(_text(100), lambda item: _json(item, depth + 1))(value)
     return _listed(lambda item: _json(item, depth + 1), 0, 1000)(value)
@@ -213,7 +216,22 @@ def _grid(value: Any) -> dict[str, Any]:
 
 
 def _scaling(value: Any) -> dict[str, Any]:
-    return dict(scaling.from_dict(_json(value)).to_dict())
+    if not isinstance(value, Mapping):
+        raise _fail(value, "a transform's name and numbers")
+    numbers = _table(_text(20), _parameter)({key: item for key, item in value.items() if key != "name"})
+    found = scaling.from_dict({"name": value.get("name"), **numbers}).to_dict()
+    if set(found) != set(value):
+        raise _fail(sorted(value), f"exactly the keys {sorted(found)}")
+    return dict(found)
+
+
+def _parameter(value: Any) -> Any:
+    return _listed(_FINITE, 2, 1001)(value) if isinstance(value, (list, tuple)) else _FINITE(value)
+
+
+def _window(value: Any) -> list[int]:
+    start, size = _listed(_INDEX, 2, 2)(value)
+    return [start, _SIZE(size)]
 
 
 def _spectrum(value: Any) -> dict[str, Any]:
@@ -224,15 +242,17 @@ def _spectrum(value: Any) -> dict[str, Any]:
     return dict(found.to_dict())
 
 
+_FINITE = _number(-math.inf, math.inf)
 _PAIR = _listed(_number(-1e9, 1e9), 2, 2)
 _INDEX = _number(-10_000_000, 10_000_000, whole=True)
+_SIZE = _number(1, 10_000_000, whole=True)
 _AXIS = _record(
     origin=_number(-1e9, 1e9),
     step=_number(1e-9, 1e9),
     start=_INDEX,
-    size=_number(1, 10_000_000, whole=True),
+    size=_SIZE,
     kind=_choice("latitude", "longitude", "plane"),
-    period=_optional(_number(1, 10_000_000, whole=True)),
+    period=_optional(_SIZE),
 )
 _ENCODER = _record(
     history=_number(1, 64, whole=True),
@@ -246,8 +266,8 @@ _DENOISER = _record(
     embedding=_number(2, 1024, whole=True),
 )
 _CLIMATOLOGY = _record(
-    y=_listed(_INDEX, 2, 2),
-    x=_listed(_INDEX, 2, 2),
+    y=_window,
+    x=_window,
     spans=_listed(_number(1e-9, 1e9), 2, 2),
 )
 

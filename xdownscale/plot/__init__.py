@@ -3,7 +3,7 @@
 from xdownscale.plot.correlogram import autocorrelations, persistence
 from xdownscale.plot.day import beside
 from xdownscale.plot.distance import quantiles
-from xdownscale.plot.maps import overview
+from xdownscale.plot.maps import fields, overview
 from xdownscale.plot.ranks import rank_histogram
 from xdownscale.plot.scores import errors, neighbourhoods, quantile_ratios
 from xdownscale.plot.spectrum import power_spectrum
@@ -14,6 +14,7 @@ __all__ = [
     "beside",
     "compared",
     "errors",
+    "fields",
     "neighbourhoods",
     "overview",
     "persistence",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from xdownscale.diagnostics.sources import line_up
 from xdownscale.plot import maps
+from xdownscale.plot.maps import Panel, sheet
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,29 +41,19 @@ def beside(coarse: xr.DataArray, prediction: xr.DataArray, truth: xr.DataArray, 
 
     Examples
     --------
-    >>> import xarray as xr
+    >>> import numpy as np, xarray as xr
     >>> cells = {"lat": [0.0, 1.0], "lon": [0.0, 1.0, 2.0]}
     >>> field = xr.DataArray(np.full((2, 3), 0.1), cells, ("lat", "lon"))
     >>> [axis.get_title() for axis in beside(field, field, field).axes[:4]]
     ['coarse', 'truth', 'prediction', 'error']
     """
-    from matplotlib.figure import Figure
-
-    panels = _panels(line_up(prediction, truth, coarse), day)
-    shared = maps._norm(np.concatenate([field.values.ravel() for _, field in panels[:3]]))
-    height = 2 * (_WIDTH * 0.8 * maps._ratio(panels[1][1]) + 0.5)
-    figure = Figure(figsize=(2 * _WIDTH, height), layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True, sharey=True).flat
-    units = maps._units(prediction)
-    for axis, (title, field) in zip(axes, panels, strict=True):
-        last = field is panels[-1][1]
-        norm = maps._norm(field.values.ravel()) if last else shared
-        image = maps._draw(axis, field, norm, "magma" if last else "viridis")
-        axis.set_title(title)
-        label = {"spread": f"standard deviation over members{units}", "error": f"absolute error{units}"}
-        text = label.get(title, maps._label(prediction))
-        figure.colorbar(image, ax=axis, label=text, extend="both", pad=0.01, shrink=0.9)
-    return figure
+    chosen = _panels(line_up(prediction, truth, coarse), day)
+    shared = maps._norm(*(field for _, field in chosen[:3]))
+    panels = [Panel(title, field, shared, label=maps._label(prediction)) for title, field in chosen[:3]]
+    title, field = chosen[3]
+    label = {"spread": "standard deviation over members", "error": "absolute error"}[title]
+    last = Panel(title, field, maps._norm(field), maps.SPREAD, label + maps._units(prediction))
+    return sheet([*panels, last], _WIDTH)
 
 
 def _panels(comparison: Comparison, day: int) -> list[tuple[str, xr.DataArray]]:

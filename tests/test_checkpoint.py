@@ -362,3 +362,13 @@ class TestFingerprint:
         before = fingerprint(tiny_model)
         tiny_model.denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         assert fingerprint(tiny_model) == before
+
+
+def test_a_network_of_one_s_own_is_not_written(tiny_model: Downscaler, tmp_path: Path) -> None:
+    """What `load` would refuse is refused here."""
+    tiny_model.denoiser.extra = torch.nn.Linear(2, 2)
+    with pytest.raises(
+        CheckpointError, match=r"are not those of its card, \['denoiser.extra.bias', .* differ"
+    ):
+        save(tiny_model, tmp_path / "own.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -109,7 +109,7 @@ def test_what_is_raised_is_described(name: str) -> None:
     assert not raises(FUNCTIONS[name]) or "Raises" in sections(FUNCTIONS[name])
 
 
-@pytest.mark.parametrize("name", sorted(CALLABLE.keys() - {"xdownscale.save", "xdownscale.to_dataset"}))
+@pytest.mark.parametrize("name", sorted(CALLABLE))
 def test_there_is_an_example(name: str) -> None:
     assert ">>> " in sections(CALLABLE[name]).get("Examples", "")
 

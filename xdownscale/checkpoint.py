@@ -72,7 +72,17 @@ def save(
     FileExistsError
         `path` exists and `overwrite` is false.
     CheckpointError
-        A weight is not finite, or overflows float16.
+        A weight is not finite, or overflows float16; or the networks are not those of the card, so that the
+        file could not be read again.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import xdownscale
+    >>> file = pathlib.Path(tempfile.mkdtemp(), "mine.safetensors")
+    >>> sha256 = save(xdownscale.resolve("jja_asia"), file)
+    >>> load(file).sha256 == sha256
+    True
     """
     target = Path(path)
     if dtype not in ("float32", "float16"):
@@ -80,6 +90,7 @@ def save(
     if target.exists() and not overwrite:
         raise FileExistsError(f"{target} exists: pass overwrite=True to replace it")
     state = {name: _stored(name, weight, dtype) for name, weight in model.state().items()}
+    _check_own(model)
     card = model.card.to_json()
     entry = json.dumps({"card": card, "sha256": _digest(card, state)}, sort_keys=True)
     content = safetensors.torch.save(state, metadata={_KEY: entry})
@@ -284,6 +295,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) != len(pairs):
         raise ValueError("its header names a key twice")
     return content
+
+
+def _check_own(model: Downscaler) -> None:
+    """A model that is written can be read: its weights are those of the card's architecture."""
+    found = {name: tuple(weight.shape) for name, weight in model.state().items()}
+    wanted = {name: shape for name, (shape, _) in Downscaler.expected(model.card).items()}
+    if found != wanted:
+        odd = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+        raise CheckpointError(
+            f"the networks of {model.card.name} are not those of its card, {odd[:3]} differ: a network of "
+            "one's own cannot be written as a checkpoint"
+        )
 
 
 def _check_weights(card: Card, header: Mapping[str, Any]) -> None:

@@ -122,6 +122,14 @@ def to_dataset(da: xr.DataArray) -> xr.Dataset:
     Dataset
         With `lat_bnds`, `lon_bnds` (by the names of the dimensions), and `time_bnds` of whole days where the
         values are means in time, stamped within their day.
+
+    Examples
+    --------
+    >>> import xdownscale
+    >>> coarse = xdownscale.open_sample().DUEXTTAU[:1, 20:24, 20:24]
+    >>> fine = coarse.downscale.predict("jja_asia", product="mean")
+    >>> sorted(to_dataset(fine).data_vars)
+    ['DUEXTTAU', 'lat_bnds', 'lon_bnds', 'time_bnds']
     """
     dataset = da.to_dataset()
     dataset.attrs = {k: da.attrs[k] for k in _GLOBAL if k in da.attrs}

@@ -42,7 +42,7 @@ _STYLE = """
   :root { --text: #e6edf3; --back: #14181d; --soft: #9aa4ae; --line: #363d46; }
 }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--text); background: var(--back);
-  max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+  max-width: 84rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; margin-bottom: 0; }
 h2 { font-size: 1.2rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); padding-bottom: .2rem; }
 h3 { font-size: 1rem; margin-bottom: .3rem; }
@@ -55,6 +55,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: right; border-bottom: 1px solid var(--line);
   white-space: nowrap; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; }
+td:first-child, th:first-child { position: sticky; left: 0; background: var(--back); }
 thead th { font-weight: 600; white-space: normal; vertical-align: bottom; max-width: 9rem; }
 tr.more td:first-child { color: var(--soft); opacity: .6; }
 small { color: var(--soft); display: block; }
@@ -213,7 +214,7 @@ def _cell(dataset: xr.Dataset, name: Hashable, at: Mapping[str, int]) -> str:
         if f"{name}{suffix}" in dataset:
             low, high = dataset[f"{name}{suffix}"].isel(place).values
             if np.isfinite(low):
-                shown += f"<small>{word}{_number(low)} to {_number(high)}</small>"
+                shown += f"<small>{word}{_number(low, 3)} to {_number(high, 3)}</small>"
     return shown
 
 
@@ -227,11 +228,11 @@ def _is_best(values: xr.DataArray, place: Mapping[str, int]) -> bool:
     return bool(known.size > 1 and off[place["source"]] == known.min() and (known == known.min()).sum() == 1)
 
 
-def _number(value: Any) -> str:
+def _number(value: Any, digits: int = 4) -> str:
     if isinstance(value, str | np.str_):
         return str(value)
     number = float(value)
-    return f"{number:.4g}" if np.isfinite(number) else "–" if np.isnan(number) else str(number)
+    return f"{number:.{digits}g}" if np.isfinite(number) else "–" if np.isnan(number) else str(number)
 
 
 def _words(name: Hashable) -> str:

@@ -51,6 +51,7 @@ def test_quickstart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (folder / "fine.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_train_two_stages(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

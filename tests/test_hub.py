@@ -314,6 +314,7 @@ def test_fetched_once_then_from_the_cache(model: str, served: Hub, ask: Ask, tmp
     assert other[1].startswith(f"{at('other.safetensors')} is not in the cache, and HF_HUB_OFFLINE is set")
 
 
+@pytest.mark.slow
 def test_offline_with_an_empty_cache(model: str, served: Hub, ask: Ask, tmp_path: Path) -> None:
     ((kind, text),) = ask(PLAIN, XDOWNSCALE_OFFLINE="1")
     assert kind == "HubError"
@@ -322,6 +323,7 @@ def test_offline_with_an_empty_cache(model: str, served: Hub, ask: Ask, tmp_path
     assert [p for p in (tmp_path / "cache").rglob("*") if p.is_file()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says_why", [True, False])
 def test_not_on_the_hub(model: str, served: Hub, ask: Ask, says_why: bool) -> None:
     served.says_why = says_why
@@ -353,6 +355,7 @@ def test_two_processes_at_once(
     assert not list((tmp_path / "cache").rglob("*.incomplete"))
 
 
+@pytest.mark.slow
 def test_another_model_in_its_place(model: str, served: Hub, ask: Ask) -> None:
     address = at("other.safetensors", model)
     first, again, plain = ask(address, address, at("other.safetensors"))
@@ -378,6 +381,7 @@ def test_damaged_and_mended(model: str, served: Hub, ask: Ask, tmp_path: Path) -
     assert ask(at("other.safetensors")) == [["sha256", hashlib.sha256(sound).hexdigest()]]
 
 
+@pytest.mark.slow
 def test_a_broken_transfer_leaves_nothing(model: str, served: Hub, ask: Ask, tmp_path: Path) -> None:
     served.short["other.safetensors"] = 5000
     served.cut["sub/dust.safetensors"] = 5000  # the line breaks once, and the client tries again
@@ -389,6 +393,7 @@ def test_a_broken_transfer_leaves_nothing(model: str, served: Hub, ask: Ask, tmp
     assert [hashlib.sha256(p.read_bytes()).hexdigest() for p in stored] == [model]
 
 
+@pytest.mark.slow
 def test_read_only_cache(model: str, served: Hub, ask: Ask, tmp_path: Path) -> None:
     assert ask(PLAIN) == [["sha256", model]]
     cache = tmp_path / "cache"

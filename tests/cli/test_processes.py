@@ -1,6 +1,6 @@
 """Every command as a user runs it, in a process: it does its work, or says why not and leaves nothing.
 
-The errors take a minute or two in all, and are slow tests; most are tested in one process beside.
+Most are slow tests, a minute or two in all: the same is tested in one process beside.
 """
 
 from __future__ import annotations
@@ -46,7 +46,12 @@ def test_every_command_is_here() -> None:
     assert set(WORK) | set(LEARNING) == set(main.commands)
 
 
-@pytest.mark.parametrize("name", WORK)
+QUICK_ONES = ("explain", "doctor", "verify")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK_ONES else pytest.param(name, marks=pytest.mark.slow) for name in WORK]
+)
 def test_works(process: Any, name: str) -> None:
     for arguments in WORK[name]:
         done = process(*arguments)

@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
 
 
-def coarse_days(days: int = 2) -> xr.DataArray:
-    """Dust over 30-35 N, 60-66.25 E as MERRA-2 would give it."""
+@pytest.fixture
+def coarse_days() -> xr.DataArray:
+    """Two days of dust over 30-35 N, 60-66.25 E as MERRA-2 would give it."""
     rng = np.random.default_rng(5)
     lat, lon = np.arange(30, 35.01, 0.5), np.arange(60, 66.26, 0.625)
     return xr.DataArray(
-        rng.lognormal(-1.5, 0.5, (days, lat.size, lon.size)),
-        {"time": np.arange("2021-06-06", f"2021-06-0{6 + days}", dtype="datetime64[D]").astype("M8[ns]"),
+        rng.lognormal(-1.5, 0.5, (2, lat.size, lon.size)),
+        {"time": np.array(["2021-06-06", "2021-06-07"], dtype="M8[ns]"),
          "lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})},
         ("time", "lat", "lon"), "DUEXTTAU", {"units": "1"},
     )  # fmt: skip
 
 
 @pytest.fixture
-def folder(tiny_model: Downscaler, tmp_path: Path) -> Path:
+def folder(tiny_model: Downscaler, coarse_days: xr.DataArray, tmp_path: Path) -> Path:
     """A folder with `coarse.nc`, `fine.nc` of two members, `truth.nc` and `tiny.safetensors`."""
     xdownscale.save(tiny_model, tmp_path / "tiny.safetensors")
-    coarse = coarse_days()
+    coarse = coarse_days
     coarse.to_netcdf(tmp_path / "coarse.nc")
     options = {"domain_check": "ignore", "sampler": xdownscale.Sampler("midpoint", 2)}
     drawn = xdownscale.predict(coarse, tiny_model, members=3, **options)

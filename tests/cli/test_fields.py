@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
 
 
-def coarse_days(days: int = 2) -> xr.DataArray:
-    """Dust over 30-35 N, 60-66.25 E as MERRA-2 would give it."""
-    rng = np.random.default_rng(5)
-    lat, lon = np.arange(30, 35.01, 0.5), np.arange(60, 66.26, 0.625)
-    return xr.DataArray(
-        rng.lognormal(-1.5, 0.5, (days, lat.size, lon.size)),
-        {"time": np.arange("2021-06-06", f"2021-06-0{6 + days}", dtype="datetime64[D]").astype("M8[ns]"),
-         "lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", lon, {"units": "degrees_east"})},
-        ("time", "lat", "lon"), "DUEXTTAU", {"units": "1"},
-    )  # fmt: skip
-
-
 @pytest.fixture
 def model(tiny_model: Downscaler, tmp_path: Path) -> str:
     path = tmp_path / "tiny.safetensors"
@@ -40,9 +28,9 @@ def model(tiny_model: Downscaler, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> str:
+def source(coarse_days: xr.DataArray, tmp_path: Path) -> str:
     path = tmp_path / "in put \u6c99.nc"
-    data = coarse_days().to_dataset()
+    data = coarse_days.to_dataset()
     data["TOTEXTTAU"] = 2 * data.DUEXTTAU
     data.to_netcdf(path)
     return str(path)
@@ -160,8 +148,8 @@ def test_another_variable_is_asked_for_by_name(source: str, model: str, tmp_path
     assert not (tmp_path / "a.nc").exists()
 
 
-def test_several_files_are_one_record(model: str, tmp_path: Path) -> None:
-    days = coarse_days()
+def test_several_files_are_one_record(model: str, coarse_days: xr.DataArray, tmp_path: Path) -> None:
+    days = coarse_days
     for k in range(2):
         days[k : k + 1].to_netcdf(tmp_path / f"day{k}.nc")
     arguments = ("--model", model, *SMALL)
@@ -172,8 +160,8 @@ def test_several_files_are_one_record(model: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(left.DUEXTTAU.values, right.DUEXTTAU.values)
 
 
-def test_hourly_granules_become_daily_means(model: str, tmp_path: Path) -> None:
-    days = coarse_days()
+def test_hourly_granules_become_daily_means(model: str, coarse_days: xr.DataArray, tmp_path: Path) -> None:
+    days = coarse_days
     hours = np.arange(24) * np.timedelta64(1, "h") + np.timedelta64(30, "m")
     swing = 1 + 0.5 * np.sin(2 * np.pi * np.arange(24) / 24)
     for k, stamp in enumerate(("20210606", "20210607")):

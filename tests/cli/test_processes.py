@@ -223,3 +223,31 @@ class TestInterrupted:
         assert done.returncode == 130, done.stderr
         assert done.stderr.endswith("Interrupted: nothing was written\n")
         assert not list(folder.glob("*out.nc*"))
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("name", ["demo", "evaluate"])
+    def test_nothing_is_written(self, folder: Path, name: str) -> None:
+        """The output of each comes at its end."""
+        arguments: dict[str, tuple[Any, ...]] = {
+            "demo": ("demo", "--out", "tour", "--model", "tiny.safetensors", "--members", 100),
+            "evaluate": ("evaluate", "tiny.safetensors", "--coarse", "coarse.nc", "--truth", "truth.nc",
+                         "--members", 9000, "--out", "scores.nc"),
+        }  # fmt: skip
+        done = interrupted(folder, arguments[name])
+        assert done.returncode == 130, done.stderr
+        assert "Interrupted: " in done.stderr
+        assert not {"scores.nc", "demo.nc"} & {p.name for p in folder.rglob("*")}
+
+    @pytest.mark.slow
+    def test_a_training_is_gone_on_with(self, folder: Path, process: Any) -> None:
+        config = '{"steps": 100000, "batch": 2, "crop": 8, "history": 2, "channels": [4, 4]}'
+        (folder / "first.json").write_text(config)
+        region = ("--days", 30, "--region", 30, 36, 44, 52, "--stride", 4)
+        assert process("nature-run", "run.zarr", *region).returncode == 0
+        arguments = ("pretrain", "e.safetensors", "--coarse", "run.zarr/coarse", "--config", "first.json",
+                     "--folder", "state")  # fmt: skip
+        done = interrupted(folder, arguments, "state/*")
+        assert done.returncode == 130, done.stderr
+        assert "the same command goes on from the last state" in done.stderr
+        assert not (folder / "e.safetensors").exists()
+        assert list((folder / "state").iterdir())

@@ -185,5 +185,6 @@ def _explained(da: xr.DataArray, axis: str, found: list[Hashable]) -> str:
         if found
         else f"no dimension is {word}; there are {list(da.dims)}"
     )
-    pick = found[0] if found else (da.dims[-1] if da.dims else "...")
+    known = {name for names in _NAMES.values() for name in names}
+    pick = next((d for d in found or da.dims if found or d not in known), "...")
     return f"{said}: name it, dims={{{axis!r}: {pick!r}}}"

@@ -145,8 +145,8 @@ def models(name: str | None, as_json: bool) -> None:
 
 
 def _planned(target: Path, overwrite: bool, asked: dict[str, Any]) -> str:
-    """The plan, once all that can be refused before drawing has been looked at."""
-    from xdownscale.inference.field import explain as run
+    """The plan of what predict would do, after every check that it makes before it draws."""
+    from xdownscale.inference.field import plan
     from xdownscale.inference.job import prepare
 
     if target.suffix == ".zarr":
@@ -154,12 +154,8 @@ def _planned(target: Path, overwrite: bool, asked: dict[str, Any]) -> str:
     else:
         check_output(target, overwrite=overwrite)
     coarse, model, settings = _understood(asked)
-    prepare(coarse, model, sampler=settings["sampler"], tiling=None, dims=None, **_asked(settings))
-    return str(run(coarse, model, **settings))
-
-
-def _asked(settings: dict[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in settings.items() if k not in ("sampler", "progress")}
+    del settings["progress"]
+    return str(plan(prepare(coarse, model, tiling=None, dims=None, **settings), None))
 
 
 def _write_file(target: Path, overwrite: bool, asked: dict[str, Any]) -> None:
@@ -186,8 +182,8 @@ def _understood(asked: dict[str, Any]) -> tuple[xr.DataArray, Downscaler, dict[s
     source = {
         name: asked.pop(name) for name in ("sources", "model", "variable", "daily", "sampler", "evaluations")
     }
-    model = resolve(source["model"])
     data = _open(source["sources"], daily=source["daily"])
+    model = resolve(source["model"])
     coarse = _chosen(data, source["variable"], model.card.variable)
     sampler = _sampler(model, source["sampler"], source["evaluations"])
     return coarse, model, {**asked, "sampler": sampler, "progress": on_terminal()}

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
     from xdownscale.registry import SyntheticModelWarning, list_models, resolve
-    from xdownscale.training import PretrainConfig, TrainConfig, calibrate, pretrain, train
+    from xdownscale.training import PretrainConfig, TrainConfig, calibrate, distil, pretrain, train
 
 __version__ = "0.1.0"
 
@@ -51,6 +51,7 @@ __all__ = [
     "calibrate",
     "coarsen",
     "diagnostics",
+    "distil",
     "evaluate",
     "explain",
     "list_models",
@@ -92,7 +93,7 @@ _ROOMS = {
     "models.downscaler": ("Downscaler",),
     "patches": ("Tiling",),
     "registry": ("SyntheticModelWarning", "list_models", "resolve"),
-    "training": ("PretrainConfig", "TrainConfig", "calibrate", "pretrain", "train"),
+    "training": ("PretrainConfig", "TrainConfig", "calibrate", "distil", "pretrain", "train"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

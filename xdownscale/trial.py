@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import warnings
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from xdownscale.diagnostics.evaluation import evaluate
-from xdownscale.diffusion.sample import Sampler
+from xdownscale.diffusion.sample import FIXED, Sampler
 from xdownscale.inference.field import predict
+from xdownscale.models.baselines import climatology
 from xdownscale.registry import resolve
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ def trial(
     days: Sequence[int] | None = None,
     members: int = 16,
     seed: int = 0,
-    evaluations: int | None = None,
-    baselines: Sequence[str] = ("nearest", "bilinear", "bicubic"),
+    evaluations: int | Literal["fast"] | None = None,
+    baselines: Sequence[str] = ("nearest", "bilinear", "bicubic", "climatology"),
     intervals: int = 0,
     block: float = 5,
 ) -> xr.Dataset:
@@ -56,10 +57,10 @@ def trial(
     days : sequence of int, optional
         Positions in the coarse record of the days that are judged; all by default. The others are history.
     members, seed : int
-    evaluations : int, optional
-        Of the network; each card's own by default.
+    evaluations : int or "fast", optional
+        Of the network, or the sampler of distilled models; each card's own by default.
     baselines : sequence of str
-        Interpolations.
+        Interpolations, and `climatology` (`models.baselines.climatology`) where the first model carries one.
     intervals, block
         As `diagnostics.evaluate`.
 
@@ -81,7 +82,9 @@ def trial(
     for model in found:
         _warn_of_days(model, coarse, judged)
     drawn = [_drawn(m, coarse, judged, members, seed, evaluations) for m in found]
-    others: dict[str, Any] = {name: name for name in baselines}
+    others: dict[str, Any] = {name: name for name in baselines if name != "climatology"}
+    if "climatology" in baselines and found[0].climatology is not None and found[0].card.process == "flow":
+        others["climatology"] = _drawn(climatology(found[0]), coarse, judged, members, seed, None)
     others |= dict(zip(names[1:], drawn[1:], strict=True))
     if found[0].card.process != "regression":
         others["mean"] = _drawn(found[0], coarse, judged, 1, seed, None, product="mean")
@@ -97,14 +100,14 @@ def trial(
     )
 
 
-def rows(found: xr.Dataset, evaluations: int) -> list[dict[str, Any]]:
+def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
     """The scores of a trial as a card holds them, in log space, one row a source.
 
     Parameters
     ----------
     found : Dataset
         From `trial`, with bicubic interpolation among the sources.
-    evaluations : int
+    evaluations : int or "fast"
         Of the first model.
 
     Returns
@@ -170,11 +173,13 @@ def _drawn(
     days: Sequence[int],
     members: int,
     seed: int,
-    evaluations: int | None,
+    evaluations: int | Literal["fast"] | None,
     product: Any = "draw",
 ) -> xr.DataArray:
     sampler = model.sampler
-    if evaluations is not None and sampler.name != "direct":
+    if evaluations == "fast" and model.fast is not None:
+        sampler = Sampler("fast", 2)
+    elif isinstance(evaluations, int) and sampler.name not in FIXED and model.card.architecture["denoiser"]:
         sampler = Sampler(sampler.name, evaluations)
     count = 1 if model.card.process == "regression" else members
     lazy = predict(

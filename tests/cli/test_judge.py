@@ -73,3 +73,45 @@ def test_outputs_are_kept(folder: Path) -> None:
     assert result.exit_code == 2
     assert "give --overwrite" in result.stderr
     assert (folder / "out.nc").read_text() == "mine"
+
+
+class TestRollOut:
+    @pytest.fixture
+    def days(self, tmp_path: Path, tiny_state: Downscaler) -> list[str]:
+        fine = refined(WINDOW, G5NR)
+        values = np.exp(np.random.default_rng(5).normal(-2, 0.4, (12, *fine.shape)))
+        a = coarsening(fine, WINDOW)
+        time = np.datetime64("2005-07-01T12", "ns") + np.arange(12) * np.timedelta64(1, "D")
+        twin = np.stack([a(v) for v in values])
+        for name, grid, data in (("fine", fine, values), ("coarse", WINDOW, twin)):
+            coordinates = {"time": time, "lat": grid.y.values, "lon": grid.x.values}
+            da = xr.DataArray(data, coordinates, ("time", "lat", "lon"), "DUEXTTAU", {"units": "1"})
+            da.to_netcdf(tmp_path / f"{name}.nc")
+        xdownscale.save(tiny_state, tmp_path / "model.safetensors")
+        paths = [str(tmp_path / name) for name in ("model.safetensors", "coarse.nc", "fine.nc", "out.nc")]
+        given = ["evaluate", paths[0], "--task", "rollout", "--coarse", paths[1], "--truth", paths[2]]
+        return [*given, "--first", "2", "--days", "9", "--members", "2", "--out", paths[3]]
+
+    def test_table_and_file(self, days: list[str]) -> None:
+        result = CliRunner().invoke(main, days)
+        assert result.exit_code == 0, result.output
+        lines = [line.split() for line in result.stdout.splitlines()]
+        assert lines[0][:4] == ["way", "part", "variance_ratio_first", "variance_ratio_last"]
+        assert [line[:2] for line in lines[1:3]] == [
+            ["autoregressive", "field"],
+            ["autoregressive", "detail"],
+        ]
+        assert len(lines) == 1 + 3 * 2
+        with xr.open_dataset(days[-1]) as found:
+            one = found.sel(source="autoregressive", part="field")
+            assert float(lines[1][2]) == pytest.approx(float(one.variance_ratio.mean()), abs=1e-4)
+
+    def test_says_what_it_would_do(self, days: list[str]) -> None:
+        result = CliRunner().invoke(main, [*days, "--dry-run"])
+        assert result.exit_code == 0
+        assert "autoregressive, independent, persistence" in result.stdout
+
+    def test_one_task_at_a_time(self, days: list[str]) -> None:
+        result = CliRunner().invoke(main, [*days, "--write"])
+        assert result.exit_code == 2
+        assert "--task rollout judges one MODEL, without --report and --write" in result.stderr

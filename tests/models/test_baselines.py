@@ -11,7 +11,7 @@ from xdownscale.checkpoint import load, save
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, INTERPOLATIONS, MERRA2, refined, upsampling
 from xdownscale.inference.engine import Options, draw
-from xdownscale.models.baselines import interpolation, quantile_mapping
+from xdownscale.models.baselines import climatology, interpolation, quantile_mapping
 from xdownscale.patches import Tiling
 
 if TYPE_CHECKING:
@@ -65,3 +65,39 @@ def test_quantile_mapping_gives_the_fine_distribution(make_card: Callable[..., C
 def test_unknown(make_card: Callable[..., Card]) -> None:
     with pytest.raises(ValueError, match="interpolation is 'lanczos': expected one of"):
         interpolation("lanczos", make_card())
+
+
+class TestClimatology:
+    """What the residual is like in the season, without a look at the day."""
+
+    @pytest.fixture
+    def like(self, make_card: Callable[..., Card]) -> Downscaler:
+        """A model whose residual is 1.5 on average and half as variable as usual, everywhere."""
+        from xdownscale.models.climatology import Climatology
+        from xdownscale.models.downscaler import Downscaler
+
+        fine = refined(GRID, G5NR)
+        maps = np.stack([np.full(fine.shape, 1.5), np.full(fine.shape, np.log(0.5))])
+        known = Climatology.of(maps, fine)
+        parts = make_card().architecture | {"climatology": known.to_dict(), "encoder": None}
+        parts["denoiser"] = parts["denoiser"] | {"condition": 6, "context": []}
+        card = make_card(architecture=parts, statics=("climatology", "season"), upsampling="linear")
+        built = Downscaler.build(card)
+        return Downscaler(card, built.denoiser, climatology=known)
+
+    def test_mean_and_deviation(self, like: Downscaler, tmp_path: Path) -> None:
+        save(climatology(like), tmp_path / "c.safetensors")
+        model, y = load(tmp_path / "c.safetensors"), np.full((1, *GRID.shape), 0.2)
+        options = Options(tuple(range(4)), 0, "draw", model.sampler, Tiling(), conserve=False)
+        z = model.scaling.forward(draw(model, y, GRID, [0], options).values[:, 0])
+        r = (z - model.scaling.forward(0.2)) / model.card.residual_scale
+        assert r.mean() == pytest.approx(1.5, abs=0.02)
+        assert r.std() == pytest.approx(0.5, rel=0.03)
+        assert np.corrcoef(r[0].ravel(), r[1].ravel())[0, 1] == pytest.approx(0, abs=0.05)
+        assert model.card.training["data"].startswith("the residual's climate on the days that tiny learned")
+
+    def test_a_model_without_one(self, make_card: Callable[..., Card]) -> None:
+        from xdownscale.models.downscaler import Downscaler
+
+        with pytest.raises(ValueError, match="expected 'flow' and a climatology among the maps"):
+            climatology(Downscaler.build(make_card()))

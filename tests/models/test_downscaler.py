@@ -156,7 +156,7 @@ class TestParts:
 def test_inflation_of_the_nearest(
     make_card: Callable[..., Card], fitted: dict[str, Any], asked: int, factors: list[float]
 ) -> None:
-    assert Downscaler.build(make_card(inflation=fitted)).inflation(asked) == factors
+    assert Downscaler.build(make_card(inflation=fitted)).inflation(Sampler("euler", asked)) == factors
 
 
 def test_a_changed_card_is_not_that_of_the_file(tiny_model: Downscaler) -> None:

@@ -83,10 +83,10 @@ def test_no_names(name: str) -> None:
 
 
 def test_samplers_and_processes_are_those_of_the_package() -> None:
-    from xdownscale.diffusion.sample import Sampler
+    from xdownscale.diffusion.sample import FIXED, Sampler
     from xdownscale.diffusion.schedule import from_name
 
     for name in schema.SAMPLERS:
-        assert Sampler(name, 1 if name == "direct" else 4).name == name
+        assert Sampler(name, FIXED.get(name, 4)).name == name
     for name in schema.PROCESSES:
         assert from_name(name).name == name

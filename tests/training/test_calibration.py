@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.noise import Spectrum
@@ -135,7 +136,7 @@ class TestCalibrate:
         assert two > eight > 1.0
         assert len(tried) == 6
         assert model.denoiser.calls == (2 + 8) * 3 * 4 * 4 + 2 * 4  # and the means of two days
-        assert model.inflation(8) == model.card.inflation["8"]
+        assert model.inflation(Sampler("midpoint", 8)) == model.card.inflation["8"]
 
     def test_days_are_as_correlated_as_what_is_left_unexplained(
         self, white: tuple[xr.DataArray, xr.DataArray], card: Card, monkeypatch: pytest.MonkeyPatch

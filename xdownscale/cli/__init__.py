@@ -14,7 +14,7 @@ from xdownscale.cli.doctor import doctor
 from xdownscale.cli.examine import check, diagnose
 from xdownscale.cli.fields import explain, models, predict, verify
 from xdownscale.cli.judge import evaluate
-from xdownscale.cli.learn import calibrate, pretrain, train
+from xdownscale.cli.learn import calibrate, distil, pretrain, train
 from xdownscale.cli.simulate import nature_run
 
 __all__ = ["main"]
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 for _command in (
-    predict, explain, verify, models, demo, nature_run, pretrain, train, calibrate, evaluate, diagnose, check,
-    doctor,
+    predict, explain, verify, models, demo, nature_run, pretrain, train, distil, calibrate, evaluate,
+    diagnose, check, doctor,
 ):  # fmt: skip
     main.add_command(_command)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["explain", "models", "predict", "verify"]
 
-_SAMPLERS = ["midpoint", "ddpm", "ddim", "dpmpp", "euler"]
+_SAMPLERS = ["midpoint", "fast", "ddpm", "ddim", "dpmpp", "euler"]
 _SETTINGS = [
     click.option("--members", type=click.IntRange(1), default=1, help="Number of draws."),
     click.option("--seed", type=click.IntRange(0), default=0, help="The same seed gives the same draws."),

@@ -16,13 +16,31 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "text"]
 
+if TYPE_CHECKING:
+    _Count = click.ParamType[int | str]
+else:
+    _Count = click.ParamType  # older releases of click know no parameter of the type
+
 _PATH = click.Path(path_type=Path)
+
+
+class Evaluations(_Count):
+    """A number of evaluations, or `fast`."""
+
+    name = "number|fast"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """As `trial` wants it."""
+        if value == "fast":
+            return "fast"
+        return int(click.IntRange(1).convert(value, param, ctx))
 
 
 @click.command(
     epilog=example(
         "evaluate jja_asia --coarse unseen.zarr/coarse --truth unseen.zarr --every 8 --report page.html",
         "evaluate mine.safetensors jja_asia --coarse c.nc --truth f.nc --json",
+        "evaluate mine.safetensors --task rollout --coarse c.nc --truth f.nc --first 20 --members 8",
     )
 )
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True, type=MODEL)
@@ -36,9 +54,20 @@ _PATH = click.Path(path_type=Path)
     "--first", type=click.IntRange(0), default=0, help="First day judged; earlier ones are history."
 )
 @click.option("--every", type=click.IntRange(1), default=1, help="Judge every n-th day.")
+@click.option(
+    "--task",
+    type=click.Choice(["downscaling", "rollout"]),
+    default="downscaling",
+    help="Days from coarse fields alone, or days of one's own from one fine day, without gaps, of one MODEL.",
+)
+@click.option("--days", type=click.IntRange(8), default=60, help="Days of a roll-out, from --first on.")
 @click.option("--members", type=click.IntRange(2), default=16, help="Draws a day.")
 @click.option("--seed", type=click.IntRange(0), default=0)
-@click.option("--evaluations", type=click.IntRange(1), help="Of the network; each card's own by default.")
+@click.option(
+    "--evaluations",
+    type=Evaluations(),
+    help="Of the network, or `fast` for a distilled model; each card's own by default.",
+)
 @click.option("--intervals", type=click.IntRange(0), default=200, help="Bootstrap replicates; 0 for none.")
 @click.option("--block", type=click.FloatRange(1), default=5, help="Days in a block of the bootstrap.")
 @click.option("--out", type=_PATH, help="netCDF file for all that was found.")
@@ -59,6 +88,9 @@ def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, 
         for axis in ("lat", "lon"):
             if given[axis]:
                 coarse = coarse.sel({axis: slice(*given[axis])})
+        if given["task"] == "rollout":
+            _roll_out(models, coarse, truth, out, report, given)
+            return
         days = range(given["first"], coarse.sizes["time"], given["every"])
         if given["dry_run"]:
             count = f"{len(days)} days x {given['members']} members"
@@ -79,10 +111,62 @@ def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, 
             _write(models[0], table)
 
 
-def _evaluations(model: str) -> int:
+def _roll_out(
+    models: tuple[str, ...],
+    coarse: Any,
+    truth: Any,
+    out: Path | None,
+    report: Path | None,
+    given: dict[str, Any],
+) -> None:
+    """Judge days in sequence from one fine day."""
+    from xdownscale.registry import resolve
+    from xdownscale.rollout import rollout, ways_of
+
+    if len(models) != 1 or report is not None or given["write"]:
+        raise click.UsageError(
+            "--task rollout judges one MODEL, without --report and --write; --out keeps it all"
+        )
+    told = {key: given[key] for key in ("first", "days", "members", "seed")}
+    if given["dry_run"]:
+        ways = ", ".join(ways_of(resolve(models[0])))
+        click.echo(f"would draw {told} by {models[0]}, {ways}, on {dict(coarse.sizes)}")
+        return
+    found = rollout(models[0], coarse, truth, **told)
+    table = _lead_rows(found)
+    if given["as_json"]:
+        echo_json(table)
+    else:
+        click.echo(text(table))
+    if out is not None:
+        write_netcdf(found, out)
+
+
+def _lead_rows(found: Any, span: int = 10) -> list[dict[str, Any]]:
+    """One row a way and part: means of the first and of the last days, and autocorrelations."""
+    out = []
+    ends = {"first": slice(0, span), "last": slice(-span, None)}
+    for way in found["source"].values:
+        for part in found["part"].values:
+            one = found.sel(source=way, part=part)
+            row: dict[str, Any] = {"way": str(way), "part": str(part)}
+            for name in ("variance_ratio", "w1", "crps"):
+                row |= {
+                    f"{name}_{end}": round(float(one[name][days].mean()), 4) for end, days in ends.items()
+                }
+            for lag in (1, 7):
+                if lag in found["lag"].values:
+                    row[f"acf_{lag}"] = round(float(one["acf"].sel(lag=lag)), 4)
+                    row[f"truth_acf_{lag}"] = round(float(one["truth_acf"].sel(lag=lag)), 4)
+            out.append(row)
+    return out
+
+
+def _evaluations(model: str) -> int | str:
     from xdownscale.registry import resolve
 
-    return resolve(model).sampler.evaluations
+    sampler = resolve(model).sampler
+    return "fast" if sampler.name == "fast" else sampler.evaluations
 
 
 def _page(found: Any, path: Path, *, overwrite: bool) -> None:

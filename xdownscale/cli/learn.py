@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.training import Pretrained
 
-__all__ = ["calibrate", "pretrain", "record", "train"]
+__all__ = ["calibrate", "distil", "pretrain", "record", "train"]
 
 _PATH = click.Path(path_type=Path)
 _RECORD = "NetCDF file or zarr store (STORE.zarr/coarse of a nature run); may be given several times."
@@ -133,7 +134,7 @@ def train(
 @click.option("--variable", default="DUEXTTAU", help="Variable of the records.")
 @click.option("--months", help="Only these months of the year, as 6,7,8.")
 @click.option("--last", type=click.IntRange(1), help="Only the last days of the fine record.")
-@click.option("--evaluations", default="2,4,8,16", help="Numbers of evaluations to fit for.")
+@click.option("--evaluations", default="2,4,8,16", help="Numbers of evaluations to fit for; `fast` too.")
 @click.option("--members", type=click.IntRange(2), default=4, help="Draws a crop.")
 @click.option("--crops", type=click.IntRange(4), default=16, help="Crops in all.")
 @click.option("--crop", type=click.IntRange(8), default=224, help="Side of a crop, in fine cells.")
@@ -153,12 +154,48 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
         low, high = (record(given[name], given) for name in ("coarse", "fine"))
         last = given["last"] or high.sizes["time"]
         options = {name: given[name] for name in ("members", "crops", "crop", "seed")}
-        numbers = [int(n) for n in given["evaluations"].split(",")]
+        numbers = [n if n == "fast" else int(n) for n in given["evaluations"].split(",")]
         model = resolve(source)
         if given["dry_run"]:
             click.echo(f"{model!r}\nfine record {_size(high)}, its last {last} days\nwould write {target}")
             return
         model = run(model, low, high.isel(time=slice(-last, None)), evaluations=numbers, **options)
+        stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
+        sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
+        click.echo(f"wrote {target}, sha256 {sha256}")
+
+
+@click.command(
+    epilog=example(
+        "distil mine.safetensors fast.safetensors --coarse c.nc --fine f.nc --steps 800 --folder run"
+    )
+)
+@click.argument("source", metavar="MODEL", type=MODEL)
+@click.argument("target", metavar="OUT", type=_PATH)
+@click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
+@click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
+@click.option("--half", is_flag=True, help="Store the denoisers' weights as float16.")
+@_learning
+def distil(
+    source: str, target: Path, *, coarse: tuple[Path, ...], fine: tuple[Path, ...], **given: Any
+) -> None:
+    """Give MODEL a second network, with which two evaluations make a draw, and write the model to OUT."""
+    from xdownscale.checkpoint import save
+    from xdownscale.registry import resolve
+    from xdownscale.training.config import TrainConfig
+    from xdownscale.training.distillation import USUAL
+    from xdownscale.training.distillation import distil as run
+
+    with plainly(_RESUMES):
+        check_output(target, overwrite=given["overwrite"])
+        config = replace(USUAL, **_fields(given, TrainConfig))
+        low, high, model = record(coarse, given), record(fine, given), resolve(source)
+        if given["dry_run"]:
+            click.echo(f"{model!r}\nfine record {_size(high)}\n{config}\nwould write {target}")
+            return
+        where = {"folder": given["folder"], "device": given["device"]}
+        with steps_done(config.steps, "distil") as report:
+            model = run(model, low, high, config=config, report=report, **where)
         stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
         sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
         click.echo(f"wrote {target}, sha256 {sha256}")

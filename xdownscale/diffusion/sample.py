@@ -8,6 +8,7 @@ With e^ = (x_t - alpha x0) / sigma the state at any earlier s follows from an es
                   with lambda = log(alpha / sigma), h = lambda_s - lambda_t, primes for the step before
                   (DPM-Solver++ 2M, arXiv 2211.01095)
     ddpm          a draw of q(x_s | x_t, x0) (ancestral, arXiv 2006.11239)
+    fast          midpoint in one step; the second x0 is that of a distilled network (`training.distillation`)
     direct        x0 itself (regression)
 
 `denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is
@@ -28,17 +29,19 @@ from xdownscale.diffusion.schedule import grid
 if TYPE_CHECKING:
     from xdownscale.diffusion.schedule import Schedule
 
-__all__ = ["Sampler", "mean", "sample"]
+__all__ = ["FIXED", "Sampler", "mean", "sample"]
 
 Denoise = Callable[[Tensor, float], Tensor]
 _FOR = {
     "midpoint": "flow",
     "euler": "flow",
+    "fast": "flow",
     "ddpm": "ddpm",
     "ddim": "ddpm",
     "dpmpp": "ddpm",
     "direct": "regression",
 }
+FIXED = {"fast": 2, "direct": 1}
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,11 @@ class Sampler:
 
     Attributes
     ----------
-    name : {"midpoint", "euler", "ddpm", "ddim", "dpmpp", "direct"}
-        The first two for `flow`, the last for `regression`, the others for `ddpm`.
+    name : {"midpoint", "euler", "fast", "ddpm", "ddim", "dpmpp", "direct"}
+        The first three for `flow`, the last for `regression`, the others for `ddpm`; `fast` for models that
+        were distilled.
     evaluations : int, 1-10000
-        Even for `midpoint`, which takes two a step; 1 for `direct`.
+        Even for `midpoint`, which takes two a step; 2 for `fast`, 1 for `direct`.
 
     Raises
     ------
@@ -78,9 +82,9 @@ class Sampler:
             raise ValueError(
                 f"midpoint takes two evaluations a step: found {self.evaluations}, expected an even number"
             )
-
-        if self.name == "direct" and self.evaluations != 1:
-            raise ValueError(f"direct is one look: found {self.evaluations} evaluations, expected 1")
+        fixed = FIXED.get(self.name, self.evaluations)
+        if self.evaluations != fixed:
+            raise ValueError(f"{self.name} takes {fixed}: found {self.evaluations} evaluations")
 
     def check(self, schedule: Schedule) -> None:
         """Raise ValueError if the sampler is not one of the process's."""
@@ -139,13 +143,14 @@ def sample(
     sampler.check(schedule)
     if sampler.name == "direct":
         return mean(denoise, start)
-    steps = sampler.evaluations // 2 if sampler.name == "midpoint" else sampler.evaluations
+    second_order = sampler.name in ("midpoint", "fast")
+    steps = sampler.evaluations // 2 if second_order else sampler.evaluations
     knots = grid(steps) if times is None else times.double()
     if len(knots) != steps + 1 or knots[0] != 1 or knots[-1] != 0 or not bool((knots.diff() < 0).all()):
         raise ValueError(f"times are {knots.tolist()}: expected {steps + 1} values falling from 1 to 0")
     if sampler.name == "ddpm" and noise is None:
         raise ValueError("sampler 'ddpm' draws noise at every step: hand in noise=")
-    advance = _midpoint if sampler.name == "midpoint" else _direct
+    advance = _midpoint if second_order else _direct
     if sampler.name == "dpmpp":
         return _multistep(denoise, start, schedule, knots, progress)
     x = start

@@ -154,11 +154,16 @@ def draw(
 def _place(model: Downscaler, device: str) -> None:
     """Move the networks where they are not yet: a thread may be drawing with them already."""
     with _PLACING:
-        weights = [w for w in model.denoiser.parameters() if w.ndim == 4]
+        networks = [n for n in (model.denoiser, model.fast) if n is not None]
+        weights = [w for network in networks for w in network.parameters()]
         wanted = torch.empty(0, device=device).device
-        there = all(w.device == wanted for w in model.denoiser.parameters())
-        if not (there and all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)):
-            model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        there = all(w.device == wanted for w in weights)
+        if not (
+            there and all(w.is_contiguous(memory_format=torch.channels_last) for w in weights if w.ndim == 4)
+        ):
+            model.to(device)
+            for network in networks:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def lay(model: Downscaler, grid: Grid, tiling: Tiling) -> Layout:
@@ -370,7 +375,8 @@ def _merged(day: _Day, options: Options, state: Tensor | None) -> Callable[[Tens
     def denoise(x_t: Tensor, t: float) -> Tensor:
         total = torch.zeros_like(x_t)
         for group, (c, h) in zip(groups, told, strict=True):
-            x0 = _estimate(model, torch.cat([domain.layout.extract(x_t, k) for k in group]), t, c, h)
+            x = torch.cat([domain.layout.extract(x_t, k) for k in group])
+            x0 = _estimate(model, options, x, t, c, h)
             for n, k in enumerate(group):
                 domain.layout.accumulate(total, k, x0[n : n + 1], domain.weights[k].to(total))
         return total
@@ -386,7 +392,7 @@ def _finished_patches(day: _Day, options: Options, member: int) -> Tensor:
         windows = [domain.patch(k) for k in group]
         first = 1 + number * options.tiling.batch
         noise = partial(_patch_noise, model, windows, first, options, member, day.instant)
-        denoise = _patch_denoiser(day, windows, options.device)
+        denoise = _patch_denoiser(day, windows, options)
         steps = partial(_next, noise)
         x0 = sample(
             denoise,
@@ -418,26 +424,30 @@ def _patch_noise(
     return torch.cat(draws).to(options.device)
 
 
-def _patch_denoiser(day: _Day, windows: Sequence[Grid], device: str) -> Callable[[Tensor, float], Tensor]:
+def _patch_denoiser(
+    day: _Day, windows: Sequence[Grid], options: Options
+) -> Callable[[Tensor, float], Tensor]:
     model = day.domain.model
     c = (
         torch.stack([day.condition(w) for w in windows])
-        .to(device)
+        .to(options.device)
         .contiguous(memory_format=torch.channels_last)
     )
     contexts = [h for w in windows if (h := day.context(w)) is not None]
     h = [torch.cat(level) for level in zip(*contexts, strict=True)] or None
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
-        return _estimate(model, x_t, t, c, h)
+        return _estimate(model, options, x_t, t, c, h)
 
     return denoise
 
 
-def _estimate(model: Downscaler, x_t: Tensor, t: float, c: Tensor, h: list[Tensor] | None) -> Tensor:
+def _estimate(
+    model: Downscaler, options: Options, x_t: Tensor, t: float, c: Tensor, h: list[Tensor] | None
+) -> Tensor:
     level = torch.full((len(x_t),), t, device=x_t.device)
     x = x_t.contiguous(memory_format=torch.channels_last)
-    prediction = model.denoiser(x, level, c, h)
+    prediction = model.network(options.sampler, t)(x, level, c, h)
     return estimate(model.schedule, x_t, prediction, level)
 
 
@@ -452,7 +462,7 @@ def _noise(
 ) -> Tensor:
     """Noise of a step on a window, from stream `first + step`; a draw starts (step 0) from inflated noise."""
     starting = step == 0 and options.product == "draw"
-    kernel = model.starting_kernel(options.sampler.evaluations) if starting else model.kernel
+    kernel = model.starting_kernel(options.sampler) if starting else model.kernel
     field = shaped(
         kernel,
         (window.y.start, window.y.size),

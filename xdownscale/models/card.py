@@ -17,6 +17,7 @@ from xdownscale.models import schema
 __all__ = ["SCHEMA_VERSION", "Card"]
 
 SCHEMA_VERSION = 2
+ADDED = frozenset({"distilled"})  # since the schema's version; what a card does not say is as by default
 _JSON_LIMIT = 1_000_000
 
 
@@ -68,8 +69,8 @@ class Card:
     times : dict
         Noise levels, falling, by number of evaluations; empty for the process's own.
     inflation : dict
-        Factors on the starting noise by number of evaluations: at equally spaced wavenumbers from 0 to 1/2
-        cycles per cell, or one for all.
+        Factors on the starting noise by number of evaluations, and for `"fast"`: at equally spaced
+        wavenumbers from 0 to 1/2 cycles per cell, or one for all.
     state : bool
         Whether the denoiser may be told the day before (`coherence="autoregressive"`).
     day_correlation : float, 0 to 0.99
@@ -79,6 +80,8 @@ class Card:
     scores : tuple of dict
         One row of a table each.
     limitations : tuple of str
+    distilled : bool
+        Whether a second network is carried, with which two evaluations make a draw (`sampler="fast"`).
 
     Raises
     ------
@@ -129,6 +132,7 @@ class Card:
     source_quantiles: tuple[float, ...] = ()
     scores: tuple[dict[str, Any], ...] = ()
     limitations: tuple[str, ...] = ()
+    distilled: bool = False
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -185,9 +189,10 @@ class Card:
                 "install a newer xarray-downscale"
             )
         names = {item.name for item in fields(cls)}
-        if set(content) != names:
+        lacking = names - set(content) - ADDED
+        if lacking or not set(content) <= names:
             raise ValueError(
-                f"card lacks {sorted(names - set(content))} and has unknown fields "
+                f"card lacks {sorted(lacking)} and has unknown fields "
                 f"{sorted(map(str, set(content) - names))[:5]}: expected exactly the fields of a Card"
             )
         return cls(**content)

@@ -7,6 +7,7 @@ residual r = (T(x) - U T(y)) / scale. A `Downscaler` holds what a card says (gri
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from xdownscale.diffusion.schedule import from_name
 from xdownscale.grid import Grid
 from xdownscale.models import conditioning
 from xdownscale.models.climatology import MAPS, Climatology
-from xdownscale.nn.denoiser import Denoiser, Nothing
+from xdownscale.nn.denoiser import Climate, Denoiser, Nothing
 from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from xdownscale.diffusion.schedule import Schedule
     from xdownscale.models.card import Card
 
-__all__ = ["Downscaler"]
+__all__ = ["Downscaler", "inflation_key"]
 
 _CLIMATOLOGY = "climatology.maps"
 
@@ -51,11 +52,13 @@ class Downscaler:
         Where the static map of this name is among the conditions.
     sha256 : str, optional
         Digest of the file that the model was read from.
+    fast : Denoiser, optional
+        The second network of a model that was distilled, for `sampler="fast"`.
 
     Raises
     ------
     ValueError
-        If the encoder's digest or the climatology is not the card's.
+        If the encoder's digest, the climatology or the second network is not the card's.
 
     Examples
     --------
@@ -72,21 +75,23 @@ class Downscaler:
         encoder: Encoder | None = None,
         climatology: Climatology | None = None,
         sha256: str | None = None,
+        fast: Denoiser | None = None,
     ) -> None:
         self.card = card
         self.climatology = climatology
         self.denoiser = denoiser.eval()
         self.encoder = None if encoder is None else encoder.eval().requires_grad_(False)
+        self.fast = None if fast is None else fast.eval()
         self.sha256 = sha256
-        self._starting: dict[int, NDArray[np.float64]] = {}
+        self._starting: dict[str, NDArray[np.float64]] = {}
         self._check()
 
     @classmethod
     def build(cls, card: Card) -> Downscaler:
         """A model with the card's architecture, fresh weights and an empty climatology."""
-        denoiser, encoder = _networks(card)
+        denoiser, encoder, fast = _networks(card)
         spec = card.architecture["climatology"]
-        return cls(card, denoiser, encoder, None if spec is None else Climatology.empty(spec))
+        return cls(card, denoiser, encoder, None if spec is None else Climatology.empty(spec), fast=fast)
 
     @classmethod
     def expected(cls, card: Card) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
@@ -107,8 +112,8 @@ class Downscaler:
         ValueError
             If a name or a shape is not the architecture's.
         """
-        denoiser, encoder = _networks(card)
-        modules = {"denoiser": denoiser, "encoder": encoder}
+        denoiser, encoder, fast = _networks(card)
+        modules = {"denoiser": denoiser, "encoder": encoder, "fast": fast}
         for prefix, module in modules.items():
             part = {k.partition(".")[2]: v.float() for k, v in state.items() if k.partition(".")[0] == prefix}
             if module is not None:
@@ -118,17 +123,46 @@ class Downscaler:
             climatology = Climatology(
                 state[_CLIMATOLOGY], tuple(spec["spans"]), tuple(spec["y"]), tuple(spec["x"])
             )
-        return cls(card, denoiser, encoder, climatology, sha256)
+        return cls(card, denoiser, encoder, climatology, sha256, fast)
 
     def state(self) -> dict[str, Tensor]:
-        """All weights by name: `denoiser.*`, `encoder.*` and `climatology.maps`."""
-        state = _state(self.denoiser, self.encoder)
+        """All weights by name: `denoiser.*`, `encoder.*`, `fast.*` and `climatology.maps`."""
+        state = _state(self.denoiser, self.encoder, self.fast)
         return state if self.climatology is None else state | {_CLIMATOLOGY: self.climatology.maps}
 
     def with_card(self, card: Card) -> Downscaler:
         """The same networks under another card; a card that differs is no longer that of the file."""
         sha256 = self.sha256 if card == self.card else None
-        return Downscaler(card, self.denoiser, self.encoder, self.climatology, sha256)
+        return Downscaler(card, self.denoiser, self.encoder, self.climatology, sha256, self.fast)
+
+    def with_fast(self, fast: Denoiser) -> Downscaler:
+        """The same model with a second network, for `sampler="fast"`."""
+        card = replace(self.card, distilled=True)
+        return Downscaler(card, self.denoiser, self.encoder, self.climatology, fast=fast)
+
+    def network(self, sampler: Sampler, t: float, fast: Denoiser | None = None) -> Denoiser:
+        """Which network a sampler asks at noise level t; all share the context of the first.
+
+        Parameters
+        ----------
+        sampler : Sampler
+        t : float, 0-1
+        fast : Denoiser, optional
+            In place of the model's own second network.
+
+        Raises
+        ------
+        ValueError
+            If the sampler is `fast` and the model was not distilled.
+        """
+        if sampler.name != "fast" or t >= 1:
+            return self.denoiser
+        found = self.fast if fast is None else fast
+        if found is None:
+            raise ValueError(
+                f"sampler is 'fast', and {self.card.name} was not distilled: use another sampler"
+            )
+        return found
 
     @cached_property
     def coarse(self) -> Grid:
@@ -159,11 +193,12 @@ class Downscaler:
         """The kernel with factors at equally spaced wavenumbers from 0 to 1/2 cycles per cell."""
         return Spectrum.from_dict(self.card.spectrum).kernel(inflation)
 
-    def starting_kernel(self, evaluations: int) -> NDArray[np.float64]:
-        """The kernel of a draw's starting noise, inflated as fitted for this number of evaluations."""
-        if evaluations not in self._starting:
-            self._starting[evaluations] = self.inflated(self.inflation(evaluations))
-        return self._starting[evaluations]
+    def starting_kernel(self, sampler: Sampler) -> NDArray[np.float64]:
+        """The kernel of a draw's starting noise, inflated as fitted for this sampler."""
+        key = inflation_key(sampler)
+        if key not in self._starting:
+            self._starting[key] = self.inflated(self.inflation(sampler))
+        return self._starting[key]
 
     @cached_property
     def sampler(self) -> Sampler:
@@ -175,12 +210,14 @@ class Downscaler:
         """Coarse days the encoder looks at, today included; 1 without an encoder."""
         return 1 if self.encoder is None else self.encoder.history
 
-    def inflation(self, evaluations: int) -> list[float]:
+    def inflation(self, sampler: Sampler) -> list[float]:
         """Factors on the starting noise, fitted for this number of evaluations (else for the nearest)."""
-        fitted = {int(k): v for k, v in self.card.inflation.items()}
+        if sampler.name == "fast":
+            return self.card.inflation.get("fast", [1.0])
+        fitted = {int(k): v for k, v in self.card.inflation.items() if k != "fast"}
         if not fitted:
             return [1.0]
-        return fitted[min(fitted, key=lambda n: (abs(n - evaluations), n))]
+        return fitted[min(fitted, key=lambda n: (abs(n - sampler.evaluations), n))]
 
     def maps(self, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor] | None:
         """The encoder's features of one day on the whole coarse window, projected to the denoiser's levels.
@@ -200,9 +237,9 @@ class Downscaler:
 
     def to(self, device: torch.device | str) -> Downscaler:
         """Move the networks to a device, in place."""
-        self.denoiser.to(device)
-        if self.encoder is not None:
-            self.encoder.to(device)
+        for network in (self.denoiser, self.encoder, self.fast):
+            if network is not None:
+                network.to(device)
         return self
 
     def __repr__(self) -> str:
@@ -210,6 +247,9 @@ class Downscaler:
         return f"<Downscaler {self.card.name} {self.card.version}: {self.card.process}, {weights:,} weights>"
 
     def _check(self) -> None:
+        if self.card.distilled != (self.fast is not None):
+            says, there = ("a", "none") if self.card.distilled else ("no", "one")
+            raise ValueError(f"the card says that there is {says} second network, and there is {there}")
         found = None if self.encoder is None else digest(self.encoder)
         if self.card.encoder_digest and found != self.card.encoder_digest:
             raise ValueError(
@@ -224,28 +264,40 @@ class Downscaler:
             )
 
 
-def _networks(card: Card) -> tuple[Denoiser, Encoder | None]:
+def inflation_key(sampler: Sampler) -> str:
+    """Where a card's `inflation` keeps the factors of a sampler."""
+    return "fast" if sampler.name == "fast" else str(sampler.evaluations)
+
+
+def _networks(card: Card) -> tuple[Denoiser, Encoder | None, Denoiser | None]:
     parts = card.architecture
     spec = parts["denoiser"]
     if spec is None:
-        return Nothing(), None
-    denoiser = Denoiser(
-        condition=int(spec["condition"]),
-        context=tuple(spec["context"]),
-        channels=tuple(spec["channels"]),
-        blocks=int(spec["blocks"]),
-        embedding=int(spec["embedding"]),
-    )
-    if parts.get("encoder") is None:
-        return denoiser, None
-    return denoiser, Encoder(int(parts["encoder"]["history"]), tuple(parts["encoder"]["channels"]))
+        return Nothing() if parts["climatology"] is None else Climate(), None, None
+
+    def denoiser(context: Sequence[int]) -> Denoiser:
+        return Denoiser(
+            condition=int(spec["condition"]),
+            context=tuple(context),
+            channels=tuple(spec["channels"]),
+            blocks=int(spec["blocks"]),
+            embedding=int(spec["embedding"]),
+        )
+
+    encoder = None
+    if parts.get("encoder") is not None:
+        encoder = Encoder(int(parts["encoder"]["history"]), tuple(parts["encoder"]["channels"]))
+    return denoiser(spec["context"]), encoder, denoiser(()) if card.distilled else None
 
 
-def _state(denoiser: Denoiser, encoder: Encoder | None) -> dict[str, Tensor]:
-    state = {f"denoiser.{k}": v for k, v in denoiser.state_dict().items()}
-    if encoder is not None:
-        state |= {f"encoder.{k}": v for k, v in encoder.state_dict().items()}
-    return state
+def _state(denoiser: Denoiser, encoder: Encoder | None, fast: Denoiser | None) -> dict[str, Tensor]:
+    networks = {"denoiser": denoiser, "encoder": encoder, "fast": fast}
+    return {
+        f"{name}.{k}": v
+        for name, network in networks.items()
+        if network is not None
+        for k, v in network.state_dict().items()
+    }
 
 
 def _load(module: torch.nn.Module, part: dict[str, Tensor], prefix: str) -> None:

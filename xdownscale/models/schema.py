@@ -27,7 +27,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?")
 _HEX = re.compile("[0-9a-f]{64}")
 PROCESSES = ("flow", "ddpm", "regression")
-SAMPLERS = ("midpoint", "ddpm", "ddim", "dpmpp", "euler", "direct")
+SAMPLERS = ("midpoint", "fast", "ddpm", "ddim", "dpmpp", "euler", "direct")
 STEPS = {"D": 86_400_000_000, "h": 3_600_000_000, "min": 60_000_000, "s": 1_000_000}
 _UPSAMPLINGS = ("nearest", "linear", "cubic", "conservative")
 _DEPTH = 4
@@ -300,7 +300,9 @@ FIELDS: dict[str, Check] = {
     "process": _choice(*PROCESSES),
     "sampler": _record(name=_choice(*SAMPLERS), evaluations=_number(1, 9999, whole=True)),
     "times": _table(_evaluations, _levels),
-    "inflation": _table(_evaluations, _listed(_number(0.1, 10), 1, 64)),
+    "inflation": _table(
+        lambda key: key if key == "fast" else _evaluations(key), _listed(_number(0.1, 10), 1, 64)
+    ),
     "state": _boolean,
     "day_correlation": _number(0, 0.99),
     "residual_scale": _number(1e-9, 1e9),
@@ -308,4 +310,5 @@ FIELDS: dict[str, Check] = {
     "source_quantiles": _quantiles,
     "scores": _sequence(_table(_text(100), _json), 0, 200),
     "limitations": _sequence(_text(2000), 0, 50),
+    "distilled": _boolean,
 }

@@ -20,7 +20,7 @@ from xdownscale.nn.unet import UNet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Denoiser", "Nothing"]
+__all__ = ["Climate", "Denoiser", "Nothing"]
 
 
 class Denoiser(nn.Module):
@@ -126,6 +126,23 @@ class Nothing(Denoiser):
         """Zeros of x_t's shape, whatever else is given."""
         del level, condition, context
         return torch.zeros_like(x_t)
+
+
+class Climate(Nothing):
+    """A network without weights that knows a climatology alone.
+
+    The last two channels of the condition are the mean m and the log deviation d of the residual; at the
+    noise end the estimate is m + exp(d) e.
+    """
+
+    def forward(
+        self, x_t: Tensor, level: Tensor, condition: Tensor, context: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Predict e - m - exp(d) e, shape (B, 1, H, W), for x_t = e."""
+        del level, context
+        mean, deviation = condition[:, -2:].split(1, dim=1)
+        velocity: Tensor = x_t - mean - deviation.exp() * x_t
+        return velocity
 
 
 def _within(name: str, values: Sequence[int], low: int, high: int) -> None:

@@ -3,6 +3,7 @@
 from xdownscale.training.calibration import calibrate
 from xdownscale.training.config import PretrainConfig, TrainConfig
 from xdownscale.training.denoiser import train
+from xdownscale.training.distillation import distil
 from xdownscale.training.encoder import Pretrained, pretrain
 
-__all__ = ["PretrainConfig", "Pretrained", "TrainConfig", "calibrate", "pretrain", "train"]
+__all__ = ["PretrainConfig", "Pretrained", "TrainConfig", "calibrate", "distil", "pretrain", "train"]

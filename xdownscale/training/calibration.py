@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ def calibrate(
     coarse: xr.DataArray,
     fine: xr.DataArray,
     *,
-    evaluations: Sequence[int] = (2, 4, 8, 16),
+    evaluations: Sequence[int | Literal["fast"]] = (2, 4, 8, 16),
     members: int = 4,
     crops: int = 16,
     crop: int = 224,
@@ -67,7 +67,8 @@ def calibrate(
     model : Downscaler
     coarse, fine : DataArray, dims (time, lat, lon)
         Days the model was not trained on; the coarse record may reach further back.
-    evaluations : sequence of int
+    evaluations : sequence of int, or "fast"
+        Of the network; "fast" for the sampler of that name.
     members, crops : int
         Draws a crop, and crops in all (four a batch).
     crop : int [fine cells]
@@ -111,7 +112,7 @@ def calibrate(
     fitted: dict[str, list[float]] = {}
     free = _free(grids)
     for number in evaluations:
-        sampler = replace(model.sampler, evaluations=number)
+        sampler = Sampler("fast", 2) if number == "fast" else replace(model.sampler, evaluations=number)
         tried, found = [np.ones(_BINS)], []
         for _ in range(_ROUNDS):
             spread, error = _by_wavenumber(
@@ -155,7 +156,7 @@ def _unexplained(
     batch = pairs.batch(model, config, step)
     with torch.inference_mode():
         start = coloured(model.kernel, _size(batch), rng)
-        expected = _denoiser(model, batch, pairs.coarse.grid)(start, 1.0)
+        expected = _denoiser(model, model.sampler, batch, pairs.coarse.grid)(start, 1.0)
     left = torch.where(batch.weight > 0, batch.residual - expected, 0.0)
     return left[..., _BORDER:-_BORDER, _BORDER:-_BORDER].double().numpy()
 
@@ -230,7 +231,7 @@ def _draws(
     shape = _size(batch)
     starting = model.inflated(factors.tolist())
     with torch.inference_mode():
-        denoise = _denoiser(model, batch, grid)
+        denoise = _denoiser(model, sampler, batch, grid)
 
         def noise(_: int) -> Tensor:
             return coloured(model.kernel, shape, rng)
@@ -248,7 +249,9 @@ def _size(batch: Batch) -> tuple[int, int, int]:
     return b, h, w
 
 
-def _denoiser(model: Downscaler, batch: Batch, grid: Grid) -> Callable[[Tensor, float], Tensor]:
+def _denoiser(
+    model: Downscaler, sampler: Sampler, batch: Batch, grid: Grid
+) -> Callable[[Tensor, float], Tensor]:
     """The estimate x0 on the crops of a batch."""
     condition = batch.condition.contiguous(memory_format=torch.channels_last)
     context = _context(model, batch, grid)
@@ -256,7 +259,8 @@ def _denoiser(model: Downscaler, batch: Batch, grid: Grid) -> Callable[[Tensor, 
     def denoise(x_t: Tensor, t: float) -> Tensor:
         level = torch.full((len(x_t),), t)
         x = x_t.contiguous(memory_format=torch.channels_last)
-        return estimate(model.schedule, x_t, model.denoiser(x, level, condition, context), level)
+        prediction = model.network(sampler, t)(x, level, condition, context)
+        return estimate(model.schedule, x_t, prediction, level)
 
     return denoise
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from xdownscale.grid import Grid
 
-__all__ = ["train"]
+__all__ = ["split", "train"]
 
 _VALIDATION = 0.1
 _GAP = 10
@@ -120,7 +120,7 @@ def train(
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
     pairs.check_crop(config.crop)
-    learn, held = _split(pairs)
+    learn, held = split(pairs)
     before = pretrained.digest
     found = Measured.on(learn, pretrained, config)
     learn = replace(learn, folds=found.folds)
@@ -199,8 +199,14 @@ class _Stage:
         return [level.contiguous(memory_format=torch.channels_last) for level in levels]
 
 
-def _split(pairs: Pairs) -> tuple[Pairs, Pairs]:
-    """Days to learn from, and the last tenth behind a gap."""
+def split(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """Days to learn from, and the last tenth, behind a gap of at most ten days.
+
+    Raises
+    ------
+    ValueError
+        If there are too few days for both.
+    """
     n = len(pairs.days)
     held = max(1, round(n * _VALIDATION))
     gap = min(_GAP, n // 10)

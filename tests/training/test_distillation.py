@@ -1,0 +1,215 @@
+"""A second network learns, by its score, to draw in two evaluations; the first stays what it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from xdownscale import predict
+from xdownscale.checkpoint import CheckpointError, load, save
+from xdownscale.diagnostics import crps
+from xdownscale.diffusion.sample import Sampler
+from xdownscale.models import Downscaler
+from xdownscale.nn.encoder import digest
+from xdownscale.training import TrainConfig, calibrate, distil
+from xdownscale.training import calibration as calibrating
+from xdownscale.training import distillation as module
+from xdownscale.training.distillation import fair_crps, learner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import xarray as xr
+
+    from xdownscale.models import Card
+
+Records = tuple["xr.DataArray", "xr.DataArray"]
+CONFIG = TrainConfig(
+    steps=2, batch=4, days=2, crop=48, border=0, learning_rate=4e-3, ema=0.9, degrade=0.0, edges=0.0, seed=1
+)
+
+
+@pytest.fixture
+def card(make_card: Callable[..., Card]) -> Card:
+    denoiser = make_card().architecture["denoiser"] | {"context": []}
+    parts = {"encoder": None, "denoiser": denoiser, "climatology": None}
+    return make_card(architecture=parts, inflation={}, upsampling="linear")
+
+
+def white(records: Records, card: Card, spread: float) -> Records:
+    """Days that are a constant, and a truth whose residual is white noise of a spread."""
+    model = Downscaler.build(card)
+    coarse, fine = (da.isel(time=slice(0, 12)).copy() for da in records)
+    coarse[:] = 0.2
+    noise = np.random.default_rng(0).normal(size=fine.shape)
+    z = model.scaling.forward(0.2) + spread * card.residual_scale * noise
+    fine[:] = np.asarray(model.scaling.inverse(z))
+    return coarse, fine
+
+
+class TestFairCRPS:
+    def test_is_that_of_two_members(self) -> None:
+        one, other, truth = np.random.default_rng(0).normal(size=(3, 50))
+        ours = fair_crps(*map(torch.from_numpy, (one, other, truth)), torch.ones(50))
+        assert float(ours) == pytest.approx(crps(np.stack([one, other]), truth), rel=1e-12)
+
+    def test_weights(self) -> None:
+        one, other, truth = (torch.tensor(v) for v in ([1.0, 9.0], [3.0, 7.0], [2.0, 0.0]))
+        assert float(fair_crps(one, other, truth, torch.tensor([1.0, 0.0]))) == 0.0
+
+    def test_is_least_at_the_truths_spread(self) -> None:
+        """Expected scores of N(0, s) for a truth of N(0, 1): s = 1 is best, in the closed form's curve."""
+        e, f, truth = torch.randn((3, 400_000), generator=torch.Generator().manual_seed(0))
+        for s in (0.5, 0.8, 1.0, 1.25, 2.0):
+            expected = np.sqrt(2 / np.pi) * np.sqrt(1 + s**2) - s / np.sqrt(np.pi)
+            assert float(fair_crps(s * e, s * f, truth, torch.ones(1))) * (1 / len(e)) == pytest.approx(
+                expected, rel=0.02
+            ), s
+
+
+class TestBands:
+    def test_add_up_to_the_field(self) -> None:
+        x = torch.randn((1, 1, 64, 96))
+        bands = module._bands(x)
+        whole = sum(
+            torch.nn.functional.interpolate(b, scale_factor=2.0**k, mode="nearest")
+            for k, b in enumerate(bands)
+        )
+        mean = torch.nn.functional.avg_pool2d(x, 2**5)
+        torch.testing.assert_close(
+            whole + torch.nn.functional.interpolate(mean, scale_factor=32.0, mode="nearest"), x
+        )
+
+    def test_odd_sizes_lose_a_row(self) -> None:
+        assert [tuple(b.shape[-2:]) for b in module._bands(torch.zeros((1, 1, 112, 112)))] == [
+            (112, 112), (56, 56), (28, 28), (14, 14), (6, 6)
+        ]  # fmt: skip
+
+    def test_a_gap_spoils_the_boxes_it_lies_in(self) -> None:
+        weight = torch.ones((1, 1, 64, 64))
+        weight[..., 5, 40] = 0
+        lost = [int((known == 0).sum()) for known in module._inside(weight)]
+        assert lost == [4, 4, 4, 4, 4]
+
+
+def test_begins_as_the_midpoint_rule(tiny_model: Downscaler, records: Records) -> None:
+    """Before it has learned anything the second network's draws are those of two evaluations, to the bit."""
+    plain = tiny_model.with_card(replace(tiny_model.card, inflation={}))
+    model = plain.with_fast(learner(plain))
+    coarse = records[0].isel(time=[4])
+    two = predict(coarse, plain, sampler=Sampler("midpoint", 2), domain_check="ignore")
+    np.testing.assert_array_equal(predict(coarse, model, sampler="fast", domain_check="ignore"), two)
+
+
+class Gain(torch.nn.Module):
+    """One weight g: with a fresh first network, which draws its noise e, two evaluations give (1 - g) e."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, x_t: torch.Tensor, *_: Any) -> torch.Tensor:
+        return self.weight * x_t
+
+
+def test_learns_the_spread(records: Records, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Noise of spread 1 becomes draws of the truth's spread, 0.6."""
+    monkeypatch.setattr(module, "learner", lambda _: Gain())
+    plain, pair = Downscaler.build(card), white(records, card, 0.6)
+    model = distil(plain, *pair, config=replace(CONFIG, steps=50, crop=32, learning_rate=3e-2))
+    options: dict[str, Any] = {"domain_check": "ignore", "conserve": False, "members": 2}
+    coarse = pair[0].isel(time=[0])
+    z = model.scaling.forward(predict(coarse, model, sampler="fast", **options).values)
+    before = model.scaling.forward(predict(coarse, plain, **options).values)
+    assert np.std(before) / card.residual_scale == pytest.approx(1.0, rel=0.03)
+    assert np.std(z) / card.residual_scale == pytest.approx(0.6, rel=0.08)
+    assert np.std(z[0] - z[1]) / np.sqrt(2) / card.residual_scale == pytest.approx(0.6, rel=0.08)
+
+
+class TestTheModel:
+    def test_stays_what_it_was(self, tiny_model: Downscaler, records: Records) -> None:
+        before = {name: weight.clone() for name, weight in tiny_model.state().items()}
+        seen: list[float | None] = []
+        model = distil(tiny_model, *records, config=CONFIG, report=lambda *row: seen.append(row[2]))
+        assert model.card == replace(tiny_model.card, distilled=True)
+        assert seen[-1] is not None
+        for name, weight in before.items():
+            assert torch.equal(weight, model.state()[name]), name
+        moved = learner(tiny_model).state_dict()
+        assert model.fast is not None
+        assert any(not torch.equal(w, moved[k]) for k, w in model.fast.state_dict().items())
+        coarse = records[0].isel(time=[4])
+        draws = [predict(coarse, m, domain_check="ignore") for m in (tiny_model, model)]
+        np.testing.assert_array_equal(*draws)
+
+    def test_killed_resumes_to_the_same_weights(
+        self, tiny_model: Downscaler, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = replace(CONFIG, steps=4)
+        whole = distil(tiny_model, *records, config=config)
+        run = module.Run
+        monkeypatch.setattr(module, "Run", lambda *given: run(*given, every=2))
+
+        def killed(step: int, *_: Any) -> None:
+            if step == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            distil(tiny_model, *records, config=config, folder=tmp_path, report=killed)
+        steps: list[int] = []
+        again = distil(
+            tiny_model, *records, config=config, folder=tmp_path, report=lambda *row: steps.append(row[0])
+        )
+        assert steps == [3, 4]
+        assert whole.fast is not None
+        assert again.fast is not None
+        assert digest(whole.fast) == digest(again.fast)
+
+    def test_through_a_file(self, tiny_model: Downscaler, tmp_path: Path) -> None:
+        model = tiny_model.with_fast(learner(tiny_model))
+        save(model, tmp_path / "fast.safetensors")
+        again = load(tmp_path / "fast.safetensors")
+        assert again.card.distilled
+        for name, weight in model.state().items():
+            assert torch.equal(weight, again.state()[name]), name
+
+    def test_a_file_without_the_network_is_refused(self, tiny_model: Downscaler, tmp_path: Path) -> None:
+        liar = replace(tiny_model.card, distilled=True)
+        with pytest.raises(ValueError, match="there is a second network, and there is none"):
+            tiny_model.with_card(liar)
+        tiny_model.card = liar
+        with pytest.raises(CheckpointError):
+            save(tiny_model, tmp_path / "liar.safetensors")
+
+    def test_calibrated_for_it(
+        self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(calibrating, "_BORDER", 8)
+        model = tiny_model.with_fast(learner(tiny_model))
+        options: dict[str, Any] = {"members": 2, "crops": 4, "crop": 48}
+        both = calibrate(model, records[0], records[1].isel(time=[5, 9]), evaluations=(2, "fast"), **options)
+        assert list(both.card.inflation) == ["2", "fast"]
+        assert both.card.inflation["2"] == both.card.inflation["fast"], "the same weights, the same factors"
+        assert both.inflation(Sampler("fast", 2)) == both.card.inflation["fast"]
+
+
+class TestRefused:
+    def test_another_process(self, make_card: Callable[..., Card], records: Records) -> None:
+        card = make_card(process="ddpm", sampler={"name": "dpmpp", "evaluations": 4})
+        with pytest.raises(ValueError, match="tiny is of the process 'ddpm': expected 'flow'"):
+            distil(Downscaler.build(card), *records, config=CONFIG)
+
+    def test_sampler_of_a_model_that_was_not_distilled(
+        self, tiny_model: Downscaler, records: Records
+    ) -> None:
+        with pytest.raises(ValueError, match="sampler is 'fast', and tiny was not distilled"):
+            predict(records[0].isel(time=[0]), tiny_model, sampler="fast", domain_check="ignore")
+
+    def test_other_numbers_of_evaluations(self) -> None:
+        with pytest.raises(ValueError, match="fast takes 2: found 4 evaluations"):
+            Sampler("fast", 4)

@@ -251,7 +251,6 @@ class TestBatch:
             pairs.batch(tiny_model, config, step)
         np.random.seed(0)  # noqa: NPY002 - the global state must not matter
         torch.manual_seed(0)
-        module._CACHE.clear()
         assert same(first, pairs.batch(tiny_model, config, 7))
         assert not same(first, pairs.batch(tiny_model, config, 8))
         assert not same(first, pairs.batch(tiny_model, replace(config, seed=6), 7))

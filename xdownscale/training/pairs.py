@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from xdownscale.models.climatology import Climatology
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.training.climatology import Folds
     from xdownscale.training.config import TrainConfig
@@ -241,7 +240,8 @@ class Pairs:
             climatology = model.climatology if self.folds is None else self.folds.unseen(number)
             for _ in range(each):
                 window = self._crop(rng, config.crop)
-                maps = _statics(model.card.statics, window, self.coarse.instants[coarse_day], climatology)
+                when = self.coarse.instants[coarse_day]
+                maps = conditioning.statics(model.card.statics, window, when, climatology=climatology)
                 if model.card.state:
                     maps = torch.cat([maps, self._state(model, before, window, rng)])
                 parts.append(self._sample(model, config, z[-1], known[-1], domain, truth, maps, window))
@@ -318,21 +318,6 @@ class Pairs:
             inner[config.border : -config.border, config.border : -config.border] = 1.0
             weight = weight * inner
         return residual[None].float(), weight[None], condition
-
-
-_CACHE: dict[tuple[tuple[str, ...], Grid], Tensor] = {}
-
-
-def _statics(names: Sequence[str], window: Grid, when: int, climatology: Climatology | None) -> Tensor:
-    """Maps of a window; those of the place alone are kept, since crops come again."""
-    fixed = tuple(n for n in names if n in ("sphere", "fourier"))
-    key = fixed, window
-    if key not in _CACHE:
-        if len(_CACHE) > 4096:
-            _CACHE.clear()
-        _CACHE[key] = conditioning.statics(fixed, window, None)
-    others = tuple(n for n in names if n not in fixed)
-    return torch.cat([_CACHE[key], conditioning.statics(others, window, when, climatology=climatology)])
 
 
 def _degraded(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from xdownscale.nn.denoiser import Denoiser
+from xdownscale.nn.denoiser import Climate, Denoiser, Second
 
 CHANNELS = (48, 72, 128)
 
@@ -181,3 +181,42 @@ class TestBatch:
             alone = denoiser(x[:1], torch.tensor([0.9]), c[:1])
         torch.testing.assert_close(both[1:], alone, atol=2e-5, rtol=1e-5)
         assert (both[0] - both[1]).abs().max() > 1e-2
+
+
+class TestSecond:
+    """Shares the way down with the first, weight by weight, and answers by itself."""
+
+    def test_begins_as_the_first(self, denoiser: Denoiser) -> None:
+        second = Second(denoiser)
+        given = field(1, 1, 32, 32), torch.tensor([0.5]), field(1, 5, 32, 32, seed=1)
+        with torch.no_grad():
+            assert torch.equal(second(*given), denoiser(*given))
+
+    def test_answers_by_itself_and_leaves_the_first_alone(self, denoiser: Denoiser) -> None:
+        second = Second(denoiser)
+        given = field(1, 1, 32, 32), torch.tensor([0.5]), field(1, 5, 32, 32, seed=1)
+        with torch.no_grad():
+            before = denoiser(*given)
+            for weight in second.own().values():
+                weight.add_(0.1)
+            assert torch.equal(denoiser(*given), before)
+            assert not torch.allclose(second(*given), before)
+
+    def test_what_is_its_own(self, denoiser: Denoiser) -> None:
+        second = Second(denoiser)
+        own = second.own()
+        assert {name.split(".")[1] for name in own} == {"up", "ups", "norm", "head"}
+        assert not any(name.endswith("film.weight") for name in own)
+        assert any(name.endswith("film.bias") for name in own)
+        assert sum(w.numel() for w in own.values()) < 0.25 * sum(w.numel() for w in denoiser.parameters())
+        assert second.unet.stem is denoiser.unet.stem
+        shared = set(second.state_dict()) - set(own)
+        first = denoiser.state_dict()
+        assert all(second.state_dict()[name].data_ptr() == first[name].data_ptr() for name in shared)
+
+
+def test_climate_is_mean_and_deviation() -> None:
+    """At the noise end e less the prediction is m + exp(d) e."""
+    e, condition = field(1, 1, 8, 8), field(1, 5, 8, 8, seed=1)
+    x0 = e - Climate()(e, torch.ones(1), condition)
+    torch.testing.assert_close(x0, condition[:, 3:4] + condition[:, 4:].exp() * e)

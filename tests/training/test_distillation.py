@@ -14,11 +14,12 @@ from xdownscale.checkpoint import CheckpointError, load, save
 from xdownscale.diagnostics import crps
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models import Downscaler
+from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
 from xdownscale.training import TrainConfig, calibrate, distil
 from xdownscale.training import calibration as calibrating
 from xdownscale.training import distillation as module
-from xdownscale.training.distillation import fair_crps, learner
+from xdownscale.training.distillation import fair_crps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +101,7 @@ class TestBands:
 def test_begins_as_the_midpoint_rule(tiny_model: Downscaler, records: Records) -> None:
     """Before it has learned anything the second network's draws are those of two evaluations, to the bit."""
     plain = tiny_model.with_card(replace(tiny_model.card, inflation={}))
-    model = plain.with_fast(learner(plain))
+    model = plain.with_fast(Second(plain.denoiser))
     coarse = records[0].isel(time=[4])
     two = predict(coarse, plain, sampler=Sampler("midpoint", 2), domain_check="ignore")
     np.testing.assert_array_equal(predict(coarse, model, sampler="fast", domain_check="ignore"), two)
@@ -113,13 +114,16 @@ class Gain(torch.nn.Module):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
+    def own(self) -> dict[str, torch.Tensor]:
+        return self.state_dict()
+
     def forward(self, x_t: torch.Tensor, *_: Any) -> torch.Tensor:
         return self.weight * x_t
 
 
 def test_learns_the_spread(records: Records, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     """Noise of spread 1 becomes draws of the truth's spread, 0.6."""
-    monkeypatch.setattr(module, "learner", lambda _: Gain())
+    monkeypatch.setattr(module, "Second", lambda _: Gain())
     plain, pair = Downscaler.build(card), white(records, card, 0.6)
     model = distil(plain, *pair, config=replace(CONFIG, steps=50, crop=32, learning_rate=3e-2))
     options: dict[str, Any] = {"domain_check": "ignore", "conserve": False, "members": 2}
@@ -140,7 +144,7 @@ class TestTheModel:
         assert seen[-1] is not None
         for name, weight in before.items():
             assert torch.equal(weight, model.state()[name]), name
-        moved = learner(tiny_model).state_dict()
+        moved = Second(tiny_model.denoiser).state_dict()
         assert model.fast is not None
         assert any(not torch.equal(w, moved[k]) for k, w in model.fast.state_dict().items())
         coarse = records[0].isel(time=[4])
@@ -171,7 +175,7 @@ class TestTheModel:
         assert digest(whole.fast) == digest(again.fast)
 
     def test_through_a_file(self, tiny_model: Downscaler, tmp_path: Path) -> None:
-        model = tiny_model.with_fast(learner(tiny_model))
+        model = tiny_model.with_fast(Second(tiny_model.denoiser))
         save(model, tmp_path / "fast.safetensors")
         again = load(tmp_path / "fast.safetensors")
         assert again.card.distilled
@@ -190,7 +194,7 @@ class TestTheModel:
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(calibrating, "_BORDER", 8)
-        model = tiny_model.with_fast(learner(tiny_model))
+        model = tiny_model.with_fast(Second(tiny_model.denoiser))
         options: dict[str, Any] = {"members": 2, "crops": 4, "crop": 48}
         both = calibrate(model, records[0], records[1].isel(time=[5, 9]), evaluations=(2, "fast"), **options)
         assert list(both.card.inflation) == ["2", "fast"]

@@ -8,6 +8,7 @@ grid (`project`), brought to the level's own cells by the caller, and added ther
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +21,10 @@ from xdownscale.nn.unet import UNet
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Climate", "Denoiser", "Nothing"]
+__all__ = ["Climate", "Denoiser", "Nothing", "Second"]
+
+_WAY_UP = ("ups", "up", "norm", "head")
+_MODULATION = "film"
 
 
 class Denoiser(nn.Module):
@@ -109,6 +113,40 @@ class Denoiser(nn.Module):
             )
         out: Tensor = self.unet(torch.cat([x_t, condition], dim=1), self.embed(level), context)
         return out
+
+
+class Second(Denoiser):
+    """A denoiser that sees as another does and answers by itself: only the way up is its own.
+
+    Parameters
+    ----------
+    first : Denoiser
+        Its embedding, stem and way down are shared, weight by weight; the way up begins as a copy of its
+        own. The context of both is that of the first. Asked at one noise level only, the way up needs of its
+        modulation no more than the bias.
+    """
+
+    def __init__(self, first: Denoiser) -> None:
+        nn.Module.__init__(self)
+        self.context = ()
+        self.strides, self.multiple = first.strides, first.multiple
+        self.embed = first.embed
+        self.unet = copy.copy(first.unet)
+        self.unet._modules = dict(first.unet._modules)
+        for name in _WAY_UP:
+            setattr(self.unet, name, copy.deepcopy(getattr(first.unet, name)))
+        ours, theirs = dict(self.unet.up.named_modules()), dict(first.unet.up.named_modules())
+        for name, module in ours.items():
+            if name.endswith(_MODULATION):
+                module.weight = theirs[name].weight
+        self.projections = nn.ModuleList()
+
+    def own(self) -> dict[str, Tensor]:
+        """The weights that are not shared, by name."""
+        prefixes = tuple(f"unet.{name}." for name in _WAY_UP)
+        shared = f".{_MODULATION}.weight"
+        state = self.state_dict()
+        return {k: v for k, v in state.items() if k.startswith(prefixes) and not k.endswith(shared)}
 
 
 class Nothing(Denoiser):

@@ -5,9 +5,9 @@ the model gives at the noise end, and from there to the end along the velocity o
 
     x_h = (mean(y) + e) / 2        x = e - 2 (x_h - x0'(x_h, 1/2, y))
 
-The model gives the mean and stays as it is. The second network begins with the model's weights and learns x0'
-by the fair CRPS of two draws, of the field and of the bands of a pyramid of box means, each over its own
-spread:
+The model gives the mean and stays as it is. The second network shares its way down, begins with its way up
+(`nn.Second`), and learns x0' by the fair CRPS of two draws, of the field and of the bands of a pyramid of box
+means, each over its own spread:
 
     L = crps(x) + mean_k crps(b_k x) / s_k,       crps = (|x - r| + |x' - r|) / 2 - |x - x'| / 2
 
@@ -18,8 +18,8 @@ spread and all (Gneiting & Raftery 2007, doi:10.1198/016214506000001437); the ba
 
 from __future__ import annotations
 
-import copy
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
 from xdownscale.models import conditioning
-from xdownscale.nn.denoiser import Denoiser
+from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
 from xdownscale.training.begin import Measured
 from xdownscale.training.config import TrainConfig
@@ -44,7 +44,7 @@ from xdownscale.training.pairs import Batch, Pairs, Record, generator
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import xarray as xr
 
@@ -120,22 +120,28 @@ def distil(
         described = replace(config, statics=model.card.statics, upsampling=upsampling)
         learn = replace(learn, folds=Measured.on(learn, Pretrained.of(model), described).folds)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stage = _Stage(model, learner(model).to(device), learn, held, config, device, _spreads(model))
+    fast = Second(model.denoiser)
+    stage = _Stage(model, fast, learn, held, config, device, _spreads(model))
     key = json.dumps([config.to_dict(), digest(model.denoiser), learn.days[0], learn.days[-1]])
     where = None if folder is None else Path(folder)
     run = Run(config.steps, config.learning_rate, config.ema, config.precision, device, where, key)
-    fit(stage.fast, stage.loss, run, validate=stage.validate, report=report)
-    return model.to("cpu").with_fast(stage.fast.cpu())
+    with _alone(fast):
+        fit(fast, stage.loss, run, validate=stage.validate, report=report)
+    return model.to("cpu").with_fast(fast.cpu())
 
 
-def learner(model: Downscaler) -> Denoiser:
-    """A second network with the weights of the first, without projections: the context is the first's."""
-    spec = model.card.architecture["denoiser"]
-    fast = Denoiser(spec["condition"], (), tuple(spec["channels"]), spec["blocks"], spec["embedding"])
-    kept = {k: v for k, v in model.denoiser.state_dict().items() if not k.startswith("projections.")}
-    fast.load_state_dict(copy.deepcopy(kept))
-    fast.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return fast
+@contextmanager
+def _alone(fast: Second) -> Iterator[None]:
+    """Only what is its own takes a gradient."""
+    own, weights = fast.own().keys(), dict(fast.named_parameters())
+    before = {name: weight.requires_grad for name, weight in weights.items()}
+    for name, weight in weights.items():
+        weight.requires_grad_(name in own)
+    try:
+        yield
+    finally:
+        for name, weight in weights.items():
+            weight.requires_grad_(before[name])
 
 
 def fair_crps(one: Tensor, other: Tensor, truth: Tensor, weight: Tensor) -> Tensor:
@@ -166,7 +172,7 @@ class _Stage:
     """Loss and validation of one distillation."""
 
     model: Downscaler
-    fast: Denoiser
+    fast: Second
     learn: Pairs
     held: Pairs
     config: TrainConfig

@@ -70,6 +70,9 @@ class Card:
     inflation : dict
         Factors on the starting noise by number of evaluations: at equally spaced wavenumbers from 0 to 1/2
         cycles per cell, or one for all.
+    sees : {"coarse", "fine", "upsampled"}
+        What the encoder looks at: the coarse history; fine days before today; the coarse history on the fine
+        cells. Only in the JSON if it is not the first.
     state : bool
         Whether the denoiser may be told the day before (`coherence="autoregressive"`).
     day_correlation : float, 0 to 0.99
@@ -124,6 +127,7 @@ class Card:
     cadence: str = "1D"
     times: dict[str, list[float]] = field(default_factory=dict)
     inflation: dict[str, list[float]] = field(default_factory=dict)
+    sees: str = "coarse"
     state: bool = False
     day_correlation: float = 0.0
     source_quantiles: tuple[float, ...] = ()
@@ -153,6 +157,8 @@ class Card:
     def to_json(self) -> str:
         """The card as JSON text, fields in the order of the class."""
         content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        if self.sees == "coarse":  # what a card without the field says
+            del content["sees"]
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -184,10 +190,10 @@ class Card:
                 f"card of schema version {version!r}: this package reads version {SCHEMA_VERSION}; "
                 "install a newer xarray-downscale"
             )
-        names = {item.name for item in fields(cls)}
-        if set(content) != names:
+        names, optional = {item.name for item in fields(cls)}, {"sees"}
+        if not names - optional <= set(content) <= names:
             raise ValueError(
-                f"card lacks {sorted(names - set(content))} and has unknown fields "
+                f"card lacks {sorted(names - optional - set(content))} and has unknown fields "
                 f"{sorted(map(str, set(content) - names))[:5]}: expected exactly the fields of a Card"
             )
         return cls(**content)
@@ -229,7 +235,10 @@ class Card:
             ("region", _bounds(self.region)),
             ("months", " ".join(map(str, self.months)) + f", every {self.cadence}"),
             ("process", f"{self.process}, {sampler['name']}, {sampler['evaluations']} evaluations"),
-            ("encoder", "none" if encoder is None else f"{encoder['history']} days of history, frozen"),
+            (
+                "encoder",
+                "none" if encoder is None else f"{encoder['history']} days of {_SEEN[self.sees]}, frozen",
+            ),
             ("licence", ", ".join([self.licence, *self.authors, *filter(None, [self.created])])),
         ]
 
@@ -239,6 +248,7 @@ class Card:
         return [names, *body] if names else []
 
 
+_SEEN = {"coarse": "history", "fine": "fine history", "upsampled": "history on fine cells"}
 _BOX = "color:inherit;background:transparent;font-size:90%;max-width:60em"
 _TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit"
 _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;border:0;background:transparent"

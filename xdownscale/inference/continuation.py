@@ -91,7 +91,7 @@ def state_of(
         return None
     if coherence != "autoregressive":
         raise ValueError(f"a state is given with coherence={coherence!r}: expected 'autoregressive'")
-    found, expected = _located(_chosen(da, members), field, model)
+    found, expected = _located(_chosen(_checked(da), members), field, model)
     last = max(t or 0 for t in found.instants)
     later = [t for t in field.instants if t is not None and t > last]
     if not later:
@@ -105,7 +105,7 @@ def state_of(
     return State(np.broadcast_to(values, (len(members), *expected.shape)), last)
 
 
-def past_of(da: xr.DataArray | None, field: Field, model: Downscaler, tiling_free: bool = True) -> Past | None:
+def past_of(da: xr.DataArray | None, field: Field, model: Downscaler) -> Past | None:
     """The fine days that the encoder of a model looks back on; None where it looks at the coarse field.
 
     Parameters
@@ -140,22 +140,28 @@ def past_of(da: xr.DataArray | None, field: Field, model: Downscaler, tiling_fre
             f"the encoder of {name} looks at fine days: expected an input in memory, with a time; load it, "
             "da.load()"
         )
-    found, _ = _located(da, field, model)
+    found, _ = _located(_checked(da), field, model)
+    if found.others:
+        raise ValueError(f"the state has {dict(found.others)} fields a day: expected one, of one member")
     days = tuple(-1 if t is None else t for t in found.instants)
     for today in field.instants:
         lags = [(today - t) / model.card.step for t in days if today is not None]
         if not any(0.98 < lag < model.past + 0.02 for lag in lags):
             raise ValueError(
-                f"the encoder of {name} looks at the {model.past} fine days before the one drawn, and the state "
-                f"has none before {_date(today or 0)}: expected the day before at least"
+                f"the encoder of {name} looks at the {model.past} fine days before the one drawn, and the "
+                f"state has none before {_date(today or 0)}: expected the day before at least"
             )
     return Past(found.values().astype(np.float32), days)
 
 
-def _located(da: xr.DataArray, field: Field, model: Downscaler) -> tuple[Field, Grid]:
-    """Fine fields understood, on the grid that the result will have."""
+def _checked(da: xr.DataArray) -> xr.DataArray:
     if not hasattr(da, "dims"):
         raise TypeError(f"state is a {type(da).__name__}: expected a DataArray, an earlier result")
+    return da
+
+
+def _located(da: xr.DataArray, field: Field, model: Downscaler) -> tuple[Field, Grid]:
+    """Fine fields understood, on the grid that the result will have."""
     found, expected = understand(da, model.fine), refined(field.grid, model.fine)
     if found.grid != expected:
         raise ValueError(

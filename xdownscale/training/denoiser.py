@@ -117,7 +117,7 @@ def train(
     grids = grids or grids_of(coarse, fine)
     if pretrained is None:
         pretrained = unaided(coarse, config)
-    check_variable(pretrained, begun, fine.name, (card or {}).get("variable"))
+    check_variable(pretrained, begun, str(fine.name or ""), (card or {}).get("variable"))
     if config.transfer in ("random", "scratch"):
         pretrained = untaught(pretrained, config.seed)
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))

@@ -277,8 +277,8 @@ def _batch(
         seen = np.isfinite(cut[:-1])
         if rng.random() < config.dropout and config.history > 1:
             seen = seen & (np.arange(config.history) >= rng.integers(1, config.history))[:, None, None]
-        given, target = cut[:-1], cut[-1:] if config.pretext == "next" else cut[-2:-1]
-        where = np.isfinite(target)
+        given, after = cut[:-1], cut[-1:] if config.pretext == "next" else cut[-2:-1]
+        where = np.isfinite(after)
         if config.pretext == "refine":
             given = _coarser(given, int(rng.integers(2, 5)))
             seen = seen & np.isfinite(given)
@@ -288,7 +288,7 @@ def _batch(
             where = where & hidden
         past.append(np.where(seen, given, 0.0))
         known.append(seen)
-        wanted.append(np.nan_to_num(target))
+        wanted.append(np.nan_to_num(after))
         asked.append(where)
     history, mask, target, weight = (
         torch.from_numpy(np.stack(a).astype(np.float32)).to(device) for a in (past, known, wanted, asked)
@@ -300,7 +300,7 @@ def _coarser(fields: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
     """Fields, shape (L, P, P), as means over blocks of cells, brought back bilinearly; gaps stay."""
     known = torch.from_numpy(np.isfinite(fields).astype(np.float32))[:, None]
     values = torch.from_numpy(np.nan_to_num(fields))[:, None]
-    size = [max(1, n // factor) for n in fields.shape[-2:]]
+    size = (max(1, fields.shape[-2] // factor), max(1, fields.shape[-1] // factor))
     share = adaptive_avg_pool2d(known, size)
     mean = adaptive_avg_pool2d(values, size) / share.clamp(min=1e-6)
     back = interpolate(mean, size=fields.shape[-2:], mode="bilinear", align_corners=False)

@@ -55,7 +55,7 @@ SEEDS = {"record": 101, "train": 102, "test": 103, "other_train": 104, "other_te
 
 LEARNING = PretrainConfig(steps=800, batch=16, crop=24, history=5, channels=(16, 24, 32), precision="float32")
 DENOISING = TrainConfig(
-    steps=300, batch=8, days=4, crop=64, border=8, channels=(24, 36, 48), blocks=1, ema=0.98,
+    steps=300, batch=8, days=4, crop=64, border=8, channels=(16, 32, 48), blocks=1, ema=0.98,
     statics=("sphere", "fourier", "season"), degrade=0.0, edges=0.0, precision="float32",
 )  # fmt: skip
 

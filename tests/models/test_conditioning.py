@@ -227,6 +227,18 @@ class TestContext:
             pooled = torch.nn.functional.avg_pool2d(fine, s)
             assert float((level - pooled).abs().max()) < 1e-4
 
+    def test_a_window_beside_the_lattice_is_in_register_too(self) -> None:
+        """The paper's patches, of stride 2, begin between a level's cells; values are at their centres."""
+        whole = around(COARSE)
+        maps = [torch.from_numpy(np.add.outer(COARSE.y.values, 3 * COARSE.x.values)[None, None])] * 3
+        for first in (40, 42, 44, 46):
+            window, _ = inside(whole, (first, 16), (first + 2, 16))
+            for level, s in zip(
+                conditioning.context(maps, COARSE, window, (2, 4, 8)), (2, 4, 8), strict=True
+            ):
+                y, x = (a.values.reshape(-1, s).mean(axis=1) for a in (window.y, window.x))
+                np.testing.assert_allclose(level[0, 0], np.add.outer(y, 3 * x), rtol=1e-6)
+
     def test_crops_equal_project_and_context(self, encoder: Encoder) -> None:
         denoiser = randomised(Denoiser(4, (8, 8, 8), (8, 8, 16), 1, 16))
         assert isinstance(denoiser, Denoiser)
@@ -262,6 +274,21 @@ class TestContext:
         one = conditioning.context(denoiser.project(features), band, window, denoiser.strides)
         for a, b in zip(many, one, strict=True):
             assert worst(a, b) < 1e-5
+
+
+class TestLifted:
+    def test_each_day_is_the_days_own_condition(self) -> None:
+        z, known = np.stack([field(COARSE, n) for n in range(2)]), np.ones((2, *COARSE.shape), dtype=bool)
+        known[0, 3:5, 2:6] = False
+        window = around(COARSE)
+        values, mask = conditioning.lifted(np.where(known, z, np.nan), known, COARSE, window, "cubic")
+        for day in range(2):
+            whole = conditioning.filled(z[day], known[day])
+            expected = conditioning.condition(
+                whole, known[day], COARSE, window, method="cubic", maps=torch.zeros((0, *window.shape))
+            )
+            np.testing.assert_allclose(values[day], expected[0], atol=1e-6)
+            np.testing.assert_array_equal(mask[day], expected[1])
 
 
 class TestEncode:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from xdownscale.diffusion.denoise import target
-from xdownscale.models import Downscaler, conditioning
+from xdownscale.models import Downscaler
 from xdownscale.nn.encoder import digest
 from xdownscale.training.begin import Measured, begin, check_variable, go_on, told, unaided, untaught
 from xdownscale.training.config import TrainConfig
@@ -195,18 +195,9 @@ class _Stage:
         return weighted_loss(prediction, wanted, batch.weight.to(self.device), roughness(model.kernel), rough)
 
     def _context(self, batch: Batch) -> list[Tensor] | None:
-        model, grid = self.model, self.learn.coarse.grid
-        if model.encoder is None:
+        levels = batch.context(self.model, self.learn.coarse.grid)
+        if levels is None:
             return None
-        fine = model.card.sees != "coarse"
-        seen = batch.windows[0][1] if fine else grid  # crops lie alike on the lattice of the levels
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.transfer in _TRAINED):
-            features = conditioning.encode(model.encoder, batch.history, batch.mask, seen)
-        if fine:
-            maps = model.denoiser.project(features)
-            levels = conditioning.context(maps, seen, seen, model.denoiser.strides)
-        else:
-            levels = conditioning.crops(model.denoiser, features, grid, batch.windows)
         return [level.contiguous(memory_format=torch.channels_last) for level in levels]
 
 

@@ -152,6 +152,24 @@ class Batch:
     history: NDArray[np.float32]
     mask: NDArray[np.float32]
 
+    def context(self, model: Downscaler, coarse: Grid) -> list[Tensor] | None:
+        """The encoder's features at the denoiser's levels, on every crop; None without an encoder.
+
+        Parameters
+        ----------
+        model : Downscaler
+        coarse : Grid
+            Window of the coarse record.
+        """
+        if model.encoder is None:
+            return None
+        if model.card.sees == "coarse":
+            features = conditioning.encode(model.encoder, self.history, self.mask, coarse)
+            return conditioning.crops(model.denoiser, features, coarse, self.windows)
+        seen = self.windows[0][1]  # crops lie alike on the lattice of the levels
+        maps = model.denoiser.project(conditioning.encode(model.encoder, self.history, self.mask, seen))
+        return conditioning.context(maps, seen, seen, model.denoiser.strides)
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:

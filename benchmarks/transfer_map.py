@@ -75,7 +75,7 @@ class Size:
 
 
 SMALL = Size(
-    (28.0, 32.0, 44.0, 49.0), 40, 40, 14, 2, 2,
+    (28.0, 32.0, 44.0, 49.0), 26, 14, 8, 2, 2,
     PretrainConfig(steps=2, batch=2, crop=8, history=2, channels=(4, 4, 4)),
     replace(DENOISING, steps=2, batch=2, days=2, crop=32, border=4, channels=(8, 8, 8)),
 )  # fmt: skip

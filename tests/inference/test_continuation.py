@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dask
 import numpy as np
@@ -205,7 +205,7 @@ def test_correlated_blocks_are_those_of_the_whole(coarse: xr.DataArray, tiny_sta
 class TestFineDays:
     """A model whose encoder looks at fine days: `state` has them."""
 
-    RUN: dict[str, Any] = {"domain_check": "ignore", "tiling": Tiling(patch=None, halo=8)}
+    RUN: ClassVar[dict[str, Any]] = {"domain_check": "ignore", "tiling": Tiling(patch=None, halo=8)}
 
     @pytest.fixture
     def model(self, tiny_model: Downscaler) -> Downscaler:

@@ -495,7 +495,7 @@ class TestSight:
     """A model whose encoder looks at fine cells: its own fine days, or the coarse history brought there."""
 
     COARSE = np.random.default_rng(3).gamma(2.0, 0.15, (3, *GRID.shape))
-    INSTANTS = [TODAY + n * DAY_US for n in range(3)]
+    INSTANTS = tuple(TODAY + n * DAY_US for n in range(3))
     WHOLE = replace(OPTIONS, tiling=Tiling(patch=None, halo=8))
 
     @pytest.fixture
@@ -539,8 +539,8 @@ class TestSight:
         model = model.with_card(replace(model.card, encoder_digest=None))
         past, crop = self.past([0, 1]), {"degrade": 0.0, "dropout": 0.0, "edges": 0.0}
         domain = engine._Domain(model, GRID, lay(model, GRID, self.WHOLE.tiling))
-        fine = Record(np.concatenate([past.values, past.values[:1]]), tuple(self.INSTANTS), domain.fine)
-        pairs = Pairs(Record(self.COARSE, tuple(self.INSTANTS), GRID), fine, ((2, 2),))
+        fine = Record(np.concatenate([past.values, past.values[:1]]), self.INSTANTS, domain.fine)
+        pairs = Pairs(Record(self.COARSE, self.INSTANTS, GRID), fine, ((2, 2),))
         batch = pairs.batch(model, TrainConfig(batch=1, days=1, crop=32, border=0, **crop), 0)  # type: ignore[arg-type]
         with torch.no_grad():
             ours = batch.context(model, GRID)

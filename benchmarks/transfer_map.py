@@ -331,7 +331,10 @@ def main() -> None:
 
 def fill(asked: argparse.Namespace, out: Path) -> None:
     """Make the cells that are lacking, one after another."""
-    world = World(asked.folder, SMALL if asked.small else Size())
+    size = SMALL if asked.small else Size()
+    if asked.steps:
+        size = replace(size, train=replace(size.train, steps=asked.steps))
+    world = World(asked.folder, size)
     wanted = cells(asked.seeds, asked.days, asked.at)
     for choice in asked.only:
         name, _, values = choice.partition("=")
@@ -356,6 +359,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--days", type=int, nargs="+", default=FINE_DAYS, help="numbers of fine days")
     parser.add_argument("--at", type=int, nargs="*", default=AT, help="at which the other axes are varied")
+    parser.add_argument("--steps", type=int, help="of the denoisers, all alike; give another --out")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
     parser.add_argument("--small", action="store_true", help="a tiny version, to see that it runs")
     return parser.parse_args(given)

@@ -326,6 +326,11 @@ class TestEncode:
         for a, b in zip(plain, changed, strict=True):
             assert torch.equal(a, b)
 
+    def test_a_history_of_another_window(self, encoder: Encoder) -> None:
+        history = np.zeros((1, encoder.history, 24, 24))
+        with pytest.raises(ValueError, match=r"history has \(24, 24\) cells, the window \(14, 13\)"):
+            conditioning.encode(encoder, history, history, COARSE)
+
     def test_known_values_matter(self, encoder: Encoder) -> None:
         values, mask = history(COARSE)
         plain = conditioning.encode(encoder, values, mask, COARSE)

@@ -288,7 +288,17 @@ def encode(encoder: Encoder, history: NDArray[Any], mask: NDArray[Any], coarse: 
     -------
     list of Tensor, each of shape (B, C_i, ny, nx)
         One per scale, all on the cells seen.
+
+    Raises
+    ------
+    ValueError
+        If the history does not lie on the window.
     """
+    if history.shape[-2:] != coarse.shape:
+        raise ValueError(
+            f"the history has {history.shape[-2:]} cells, the window {coarse.shape}: expected equal shapes; "
+            "an encoder that sees fine cells (the card's `sees`) is given a window of the fine grid"
+        )
     device = next(encoder.parameters()).device
     y, x = _padding(coarse.y), _padding(coarse.x)
     pads = ((0, 0), (0, 0), y, (0, 0)), ((0, 0), (0, 0), (0, 0), x)

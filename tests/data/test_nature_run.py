@@ -47,6 +47,21 @@ def test_same_seed_same_bits_other_seed_other_weather(days):
     assert np.abs(np.log(other.fine / days[0].fine)).mean() > 0.1
 
 
+def test_means_of_six_hours_make_up_the_day(days):
+    run = replace(BOX, hours=6)
+    quarters = list(simulate(replace(run, days=1)))
+    assert run.fields == 12
+    assert {str(q.date) for q in quarters} == {"2005-07-01"}
+    np.testing.assert_allclose(np.mean([q.fine for q in quarters], axis=0), days[0].fine, rtol=1e-5)
+    assert np.abs(quarters[3].fine / quarters[0].fine - 1).max() > 0.05
+    assert "hours" not in BOX.to_dict()
+    assert run.to_dict()["hours"] == 6
+    fine, coarse = to_datasets(replace(run, days=1, spinup=0))
+    assert fine.time.dt.hour.values.tolist() == coarse.time.dt.hour.values.tolist() == [3, 9, 15, 21]
+    with pytest.raises(ValueError, match="hours is 5: expected one of"):
+        replace(BOX, hours=5)
+
+
 def test_values_are_positive_and_of_the_right_size(days):
     fields = np.stack([d.fine for d in days])
     assert fields.min() >= 1e-4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dask
 import numpy as np
@@ -200,3 +200,48 @@ def test_correlated_blocks_are_those_of_the_whole(coarse: xr.DataArray, tiny_sta
     eager = predict(coarse, model, **options)
     np.testing.assert_array_equal(predict(coarse.chunk(time=2), model, **options), eager)
     np.testing.assert_array_equal(predict(coarse[3:], model, **options), eager[:, 3:])
+
+
+class TestFineDays:
+    """A model whose encoder looks at fine days: `state` has them."""
+
+    RUN: ClassVar[dict[str, Any]] = {"domain_check": "ignore", "tiling": Tiling(patch=None, halo=8)}
+
+    @pytest.fixture
+    def model(self, tiny_model: Downscaler) -> Downscaler:
+        return tiny_model.with_card(replace(tiny_model.card, sees="fine"))
+
+    @pytest.fixture
+    def fine(self, coarse: xr.DataArray, tiny_model: Downscaler) -> xr.DataArray:
+        """Fields on the grid of the result, of the days of the input."""
+        return predict(coarse, tiny_model, **self.RUN).isel(realization=0)
+
+    def test_days_before_each_day(self, coarse: xr.DataArray, model: Downscaler, fine: xr.DataArray) -> None:
+        """A day that looks at days 1 to 3 is the same whatever else is in the state, or drawn with it."""
+        last = predict(coarse[4:], model, state=fine[1:4], **self.RUN)
+        both = predict(coarse[3:], model, state=fine, **self.RUN)
+        np.testing.assert_array_equal(both[:, 1:].values, last.values)
+        other = predict(coarse[4:], model, state=fine[2:4], **self.RUN)
+        assert float(abs(other - last).max()) > 1e-5
+
+    def test_needed(self, coarse: xr.DataArray, model: Downscaler, fine: xr.DataArray) -> None:
+        with pytest.raises(ValueError, match=r"the 3 fine days before the one drawn, .* state=fine_days"):
+            predict(coarse, model, **self.RUN)
+        with pytest.raises(ValueError, match="the state has none before 2005-07-01T12:00: expected the day"):
+            predict(coarse, model, state=fine, **self.RUN)
+        with pytest.raises(TypeError, match="state is a int: expected a DataArray"):
+            predict(coarse, model, state=3, **self.RUN)  # type: ignore[arg-type]
+
+    def test_in_memory_only(
+        self, coarse: xr.DataArray, model: Downscaler, fine: xr.DataArray, tmp_path: Path
+    ) -> None:
+        with pytest.raises(ValueError, match="looks at fine days: expected an input in memory"):
+            predict(coarse.chunk(time=1), model, state=fine, **self.RUN)
+        with pytest.raises(ValueError, match="looks at fine days, which blocks do not carry"):
+            to_zarr(coarse[1:], tmp_path / "fine.zarr", model, state=fine, **self.RUN)
+        assert not (tmp_path / "fine.zarr").exists()
+
+    def test_of_one_member(self, coarse: xr.DataArray, model: Downscaler, tiny_model: Downscaler) -> None:
+        two = predict(coarse[:4], tiny_model, members=2, **self.RUN)
+        with pytest.raises(ValueError, match="expected one, of one member"):
+            predict(coarse[4:], model, state=two, **self.RUN)

@@ -13,10 +13,14 @@ from torch import Tensor, nn
 
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, Grid, coarsening, refined, upsampling
+from xdownscale.inference import engine
 from xdownscale.inference.engine import DAY_US, Options, draw, history, lay
+from xdownscale.inference.sequence import Past
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.noise import Spectrum, instant, shaped
 from xdownscale.patches import Tiling
+from xdownscale.training import TrainConfig
+from xdownscale.training.pairs import Pairs, Record
 
 if TYPE_CHECKING:
     from xdownscale.models.card import Card
@@ -485,3 +489,80 @@ class TestHistory:
     def test_other_steps(self) -> None:
         hours = [h * DAY_US // 24 for h in (0, 3, 6)]
         assert history(hours, 2, 3, step=3 * DAY_US // 24) == [0, 1, 2]
+
+
+class TestSight:
+    """A model whose encoder looks at fine cells: its own fine days, or the coarse history brought there."""
+
+    COARSE = np.random.default_rng(3).gamma(2.0, 0.15, (3, *GRID.shape))
+    INSTANTS = tuple(TODAY + n * DAY_US for n in range(3))
+    WHOLE = replace(OPTIONS, tiling=Tiling(patch=None, halo=8))
+
+    @pytest.fixture
+    def fine(self, tiny_model: Downscaler) -> Downscaler:
+        return tiny_model.with_card(replace(tiny_model.card, sees="fine"))
+
+    def past(self, days: Sequence[int], seed: int = 0) -> Past:
+        shape = (len(days), *refined(GRID, G5NR).shape)
+        values = np.random.default_rng(seed).gamma(2.0, 0.15, shape).astype(np.float32)
+        return Past(values, tuple(self.INSTANTS[0] + d * DAY_US for d in days))
+
+    def drawn(self, model: Downscaler, past: Past | None, options: Options = WHOLE) -> np.ndarray:
+        return draw(model, self.COARSE, GRID, self.INSTANTS, options, days=[2], past=past).values
+
+    def test_none_given(self, fine: Downscaler) -> None:
+        with pytest.raises(ValueError, match="encoder of tiny looks at the 3 fine days before the one drawn"):
+            self.drawn(fine, None)
+
+    def test_days_before_today_count_and_no_others(self, fine: Downscaler) -> None:
+        """History of 3: lags 1 to 3. Today's own truth, later days and older ones are not looked at."""
+        some = self.past([-1, 0, 1])
+        first = self.drawn(fine, some)
+        others = self.past([2, 3, -2], seed=1)
+        more = Past(np.concatenate([others.values, some.values]), others.instants + some.instants)
+        np.testing.assert_array_equal(self.drawn(fine, more), first)
+        less = Past(some.values[1:], some.instants[1:])
+        assert np.abs(self.drawn(fine, less) - first).max() > 1e-5
+
+    def test_history_of_coarse_days_is_not_looked_at(self, fine: Downscaler) -> None:
+        one = draw(fine, self.COARSE[2:], GRID, self.INSTANTS[2:], self.WHOLE, past=self.past([0, 1])).values
+        np.testing.assert_array_equal(one, self.drawn(fine, self.past([0, 1])))
+
+    @pytest.mark.parametrize("sees", ["fine", "upsampled"])
+    def test_inference_shows_what_training_shows(self, tiny_model: Downscaler, sees: str) -> None:
+        """The levels' maps on one window; an encoder of single cells has no reach to differ by."""
+        model = tiny_model.with_card(replace(tiny_model.card, sees=sees))
+        with torch.no_grad():
+            for weight in model.encoder.parameters():  # type: ignore[union-attr]
+                if weight.ndim == 4 and weight.shape[-1] == 3:
+                    weight[..., [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]] = 0.0
+        model = model.with_card(replace(model.card, encoder_digest=None))
+        past, crop = self.past([0, 1]), {"degrade": 0.0, "dropout": 0.0, "edges": 0.0}
+        domain = engine._Domain(model, GRID, lay(model, GRID, self.WHOLE.tiling))
+        fine = Record(np.concatenate([past.values, past.values[:1]]), self.INSTANTS, domain.fine)
+        pairs = Pairs(Record(self.COARSE, self.INSTANTS, GRID), fine, ((2, 2),))
+        batch = pairs.batch(model, TrainConfig(batch=1, days=1, crop=32, border=0, **crop), 0)  # type: ignore[arg-type]
+        with torch.no_grad():
+            ours = batch.context(model, GRID)
+            theirs = engine._Day.of(domain, self.COARSE, self.INSTANTS, 2, past).context(batch.windows[0][1])
+        assert ours is not None
+        assert theirs is not None
+        assert float(ours[0].std()) > 1e-3
+        for a, b in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(a[..., 1:-1, 1:-1], b[..., 1:-1, 1:-1], rtol=1e-4, atol=1e-5)
+
+    def test_the_papers_patches(self, fine: Downscaler) -> None:
+        """16 x 16, stride 2, halo 4, merged at the end: drawn, finite, and the given days matter."""
+        grid = MERRA2.window((216, 2), (352, 2))
+        tiling = Tiling(patch=16, halo=4, ramp=4, stride=2, merge="final", batch=64)
+        options = Options((0,), 1, "draw", Sampler("midpoint", 2), tiling, conserve=False)
+        shape = refined(grid, G5NR).shape
+        values = [np.full((1, *shape), v, dtype=np.float32) for v in (0.1, 1.0)]
+        one, other = (
+            draw(
+                fine, self.COARSE[:1, :2, :2], grid, [TODAY], options, past=Past(v, (TODAY - DAY_US,))
+            ).values
+            for v in values
+        )
+        assert np.isfinite(one).all()
+        assert np.abs(one - other).max() > 1e-5

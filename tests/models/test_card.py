@@ -33,6 +33,21 @@ def test_round_trip_is_exact(make_card: Callable[..., Card]) -> None:
     assert json.loads(card.to_json())["schema_version"] == SCHEMA_VERSION == 2
 
 
+def test_what_the_encoder_sees_is_written_where_it_is_not_the_usual(make_card: Callable[..., Card]) -> None:
+    """A card without the field is of a model that sees the coarse history, as all were before."""
+    usual = make_card()
+    assert usual.sees == "coarse"
+    assert "sees" not in json.loads(usual.to_json())
+    told = usual.to_json()[:-1] + ', "sees": "coarse"}'
+    assert Card.from_json(told) == usual
+    fine = make_card(sees="fine")
+    assert json.loads(fine.to_json())["sees"] == "fine"
+    assert Card.from_json(fine.to_json()) == fine
+    assert "3 days of fine history, frozen" in str(fine)
+    with pytest.raises(ValueError, match="card field 'sees': found 'stars', expected one of 'coarse'"):
+        make_card(sees="stars")
+
+
 def test_lists_and_tuples_give_the_same_card(make_card: Callable[..., Card]) -> None:
     assert make_card(months=[6, 7, 8], statics=["season"], authors=["X"]) == make_card(authors=("X",))
 

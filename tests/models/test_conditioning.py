@@ -227,6 +227,18 @@ class TestContext:
             pooled = torch.nn.functional.avg_pool2d(fine, s)
             assert float((level - pooled).abs().max()) < 1e-4
 
+    def test_a_window_beside_the_lattice_is_in_register_too(self) -> None:
+        """The paper's patches, of stride 2, begin between a level's cells; values are at their centres."""
+        whole = around(COARSE)
+        maps = [torch.from_numpy(np.add.outer(COARSE.y.values, 3 * COARSE.x.values)[None, None])] * 3
+        for first in (40, 42, 44, 46):
+            window, _ = inside(whole, (first, 16), (first + 2, 16))
+            for level, s in zip(
+                conditioning.context(maps, COARSE, window, (2, 4, 8)), (2, 4, 8), strict=True
+            ):
+                y, x = (a.values.reshape(-1, s).mean(axis=1) for a in (window.y, window.x))
+                np.testing.assert_allclose(level[0, 0], np.add.outer(y, 3 * x), rtol=1e-6)
+
     def test_crops_equal_project_and_context(self, encoder: Encoder) -> None:
         denoiser = randomised(Denoiser(4, (8, 8, 8), (8, 8, 16), 1, 16))
         assert isinstance(denoiser, Denoiser)
@@ -264,6 +276,21 @@ class TestContext:
             assert worst(a, b) < 1e-5
 
 
+class TestLifted:
+    def test_each_day_is_the_days_own_condition(self) -> None:
+        z, known = np.stack([field(COARSE, n) for n in range(2)]), np.ones((2, *COARSE.shape), dtype=bool)
+        known[0, 3:5, 2:6] = False
+        window = around(COARSE)
+        values, mask = conditioning.lifted(np.where(known, z, np.nan), known, COARSE, window, "cubic")
+        for day in range(2):
+            whole = conditioning.filled(z[day], known[day])
+            expected = conditioning.condition(
+                whole, known[day], COARSE, window, method="cubic", maps=torch.zeros((0, *window.shape))
+            )
+            np.testing.assert_allclose(values[day], expected[0], atol=1e-6)
+            np.testing.assert_array_equal(mask[day], expected[1])
+
+
 class TestEncode:
     @pytest.mark.parametrize("start", [(4, 8), (5, 10), (7, 1), (2, 3)])
     def test_pooled_on_the_absolute_lattice(self, encoder: Encoder, start: tuple[int, int]) -> None:
@@ -298,6 +325,11 @@ class TestEncode:
         changed = conditioning.encode(encoder, np.where(mask > 0, values, lie), mask, COARSE)
         for a, b in zip(plain, changed, strict=True):
             assert torch.equal(a, b)
+
+    def test_a_history_of_another_window(self, encoder: Encoder) -> None:
+        history = np.zeros((1, encoder.history, 24, 24))
+        with pytest.raises(ValueError, match=r"history has \(24, 24\) cells, the window \(14, 13\)"):
+            conditioning.encode(encoder, history, history, COARSE)
 
     def test_known_values_matter(self, encoder: Encoder) -> None:
         values, mask = history(COARSE)

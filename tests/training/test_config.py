@@ -21,6 +21,7 @@ class TestPretrainConfig:
             ({"crop": 50}, "crop is 50: expected a multiple of 4"),
             ({"history": 0}, "history is 0: expected at least 1"),
             ({"seed": -1}, "seed is -1: expected at least 0"),
+            ({"pretext": "guess"}, r"pretext is 'guess': expected one of \['next', 'refine', 'masked'\]"),
         ],
     )
     def test_refuses(self, change: dict[str, Any], message: str) -> None:
@@ -44,6 +45,15 @@ class TestTrainConfig:
             ({"border": -8}, "border is -8: expected at least 0"),
             ({"batch": 10}, "batch is 10: expected a multiple of days, 4"),
             ({"border": 48}, "border is 48: expected less than half of the crop, 96"),
+            ({"sees": "stars"}, r"sees is 'stars': expected one of \['coarse', 'fine', 'upsampled'\]"),
+            (
+                {"sees": "fine", "transfer": "none"},
+                "sees is 'fine' and transfer 'none': there is no encoder to see it; expected .*",
+            ),
+            (
+                {"sees": "fine", "state": 0.5},
+                "sees is 'fine' and state 0.5: the fine history tells the day before already; expected .*",
+            ),
         ],
     )
     def test_refuses(self, change: dict[str, Any], message: str) -> None:

@@ -144,6 +144,18 @@ class TestTransfer:
         assert len({m.card.encoder_digest for m in (one, other)} | {pretrained.digest}) == 3
         assert one.card.training["pretraining"] == {"random": True}
 
+    def test_scratch_is_fresh_and_trained(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained, short: TrainConfig
+    ) -> None:
+        """It begins where `random` stays."""
+        random, scratch = (
+            train(*records, pretrained, config=replace(short, transfer=t)) for t in ("random", "scratch")
+        )
+        assert scratch.card.encoder_digest == digest(scratch.encoder) != random.card.encoder_digest  # type: ignore[arg-type]
+        ours, theirs = (m.encoder.stem.weight for m in (scratch, random))  # type: ignore[union-attr]
+        assert 0 < float((ours - theirs).abs().max()) < 0.1
+        assert not any(p.requires_grad for p in scratch.encoder.parameters())  # type: ignore[union-attr]
+
     def test_none_has_no_encoder_and_no_context(
         self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained, short: TrainConfig
     ) -> None:
@@ -156,6 +168,57 @@ class TestTransfer:
     def test_unknown(self) -> None:
         with pytest.raises(ValueError, match="transfer is 'melted': expected one of"):
             TrainConfig(transfer="melted")  # type: ignore[arg-type]
+
+
+class TestSees:
+    """What the encoder looks at: coarse history, fine days before today, coarse history on fine cells."""
+
+    @pytest.mark.parametrize("sees", ["fine", "upsampled"])
+    def test_learns_and_is_on_the_card(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained, sees: Any
+    ) -> None:
+        model = train(*records, pretrained, config=replace(CONFIG, steps=3, sees=sees))
+        assert model.card.sees == sees
+        assert (model.history, model.past) == ((1, 3) if sees == "fine" else (3, 0))
+        assert model.card.encoder_digest == digest(model.encoder) == pretrained.digest  # type: ignore[arg-type]
+        assert all(bool(torch.isfinite(w).all()) for w in model.state().values())
+
+    def test_the_denoiser_hears_of_the_fine_days(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
+    ) -> None:
+        """Whether a fine day goes before changes what is predicted of a day."""
+        model = train(*records, pretrained, config=replace(CONFIG, steps=8, sees="fine"))
+        pairs = Pairs.of(*(Record.of(da, g) for da, g in zip(records, (MERRA2, G5NR), strict=True)))
+        batch = pairs.part([10]).batch(model, replace(CONFIG, days=1, dropout=0.0), 0)
+        with torch.no_grad():
+            told = batch.context(model, pairs.coarse.grid)
+            blind = replace(batch, mask=0 * batch.mask).context(model, pairs.coarse.grid)
+        assert told is not None
+        assert blind is not None
+        assert [t.shape[-1] for t in told] == [24, 12, 6]
+        assert float((told[0] - blind[0]).abs().max()) > 1e-3
+
+    def test_more_fine_days_than_there_are(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
+    ) -> None:
+        coarse, fine = records
+        with pytest.raises(
+            ValueError, match="none of the 2 days to learn from has the 3 fine days before it"
+        ):
+            train(coarse, fine[:3], pretrained, config=replace(CONFIG, sees="fine"))
+
+    def test_an_encoder_of_another_quantity(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
+    ) -> None:
+        other = replace(pretrained, info={"variable": "TOTEXTTAU"})
+        with pytest.raises(ValueError, match="encoder learned TOTEXTTAU, the fine record holds DUEXTTAU"):
+            train(*records, other, config=CONFIG)
+
+    def test_going_on_with_another_sight(
+        self, trained: tuple[Downscaler, list[Any]], records: tuple[xr.DataArray, xr.DataArray]
+    ) -> None:
+        with pytest.raises(ValueError, match=r"cannot be gone on from.*'sees': \('coarse', 'fine'\)"):
+            train(*records, trained[0], config=replace(CONFIG, sees="fine"), card=ABOUT)
 
 
 def test_regression_learns_the_mean(

@@ -45,7 +45,7 @@ class TestPretrain:
     def test_better_than_persistence(self, pretrained: Pretrained) -> None:
         """A field that moves one cell a day can be foreseen: measured 0.14 of persistence's error."""
         info = pretrained.info
-        assert info["validation_l1"] < 0.3 * info["persistence_l1"]
+        assert info["validation_l1"] < 0.3 * info["trivial_l1"]
         assert info["days"] == 60
         assert (info["first"], info["last"]) == ("2005-07-01", "2005-08-29")
         assert info["config"] == CONFIG.to_dict()
@@ -53,7 +53,7 @@ class TestPretrain:
     def test_persistence_is_what_it_says(self, record: xr.DataArray, pretrained: Pretrained) -> None:
         """Mean |z_{d+1} - z_d| in the transform's units, over all of the record."""
         z = np.asarray(pretrained.scaling.forward(record.values.astype(np.float64)))
-        assert pretrained.info["persistence_l1"] == pytest.approx(np.abs(np.diff(z, axis=0)).mean(), rel=0.15)
+        assert pretrained.info["trivial_l1"] == pytest.approx(np.abs(np.diff(z, axis=0)).mean(), rel=0.15)
 
     def test_transform_standardises_the_record(self, record: xr.DataArray, pretrained: Pretrained) -> None:
         z = np.asarray(pretrained.scaling.forward(record.values.astype(np.float64)))
@@ -197,3 +197,45 @@ class TestFile:
 def test_digest_is_of_the_encoder_alone(pretrained: Pretrained) -> None:
     assert pretrained.digest == digest(pretrained.encoder)
     assert len(pretrained.digest) == 64
+
+
+class TestPretexts:
+    """What else an encoder may be taught, each beside what costs nothing."""
+
+    @pytest.mark.parametrize(("pretext", "share"), [("refine", 0.95), ("masked", 0.95)])
+    def test_better_than_the_trivial_answer(self, record: xr.DataArray, pretext: str, share: float) -> None:
+        config = replace(CONFIG, pretext=pretext)
+        info = pretrain(record, config=config).info
+        assert 0 < info["validation_l1"] < share * info["trivial_l1"]
+        assert info["config"]["pretext"] == pretext
+
+    def test_refining_a_field_that_has_nothing_small_is_trivial(self) -> None:
+        """Constant fields come back as they were; a gap stays one, and spoils no neighbour."""
+        z = np.full((50, 32, 40), 3.0, dtype=np.float32)
+        z[:, 4, 4] = np.nan
+        config = replace(CONFIG, pretext="refine", dropout=0.0)
+        history, mask, target, weight = module._batch(z, [10], config, module.generator(0, 0), "cpu")
+        np.testing.assert_allclose(history[mask > 0], 3.0, rtol=1e-6)
+        assert torch.equal(mask[:, -1:], weight)
+        np.testing.assert_allclose(target[weight > 0], 3.0)
+
+    def test_refining_gives_today_from_its_means(self) -> None:
+        fields = np.random.default_rng(0).random((2, 8, 8)).astype(np.float32)
+        back = module._coarser(fields, 4)
+        means = fields.reshape(2, 2, 4, 2, 4).mean(axis=(2, 4))
+        np.testing.assert_allclose(back[:, 0, 0], means[:, 0, 0], rtol=1e-6)
+        np.testing.assert_allclose(back.mean(axis=(1, 2)), fields.mean(axis=(1, 2)), rtol=1e-5)
+
+    def test_masked_cells_are_hidden_and_asked_for(self) -> None:
+        z = np.random.default_rng(0).random((50, 32, 40)).astype(np.float32) + 1
+        config = replace(CONFIG, pretext="masked", dropout=0.0)
+        history, mask, target, weight = module._batch(z, [10], config, module.generator(0, 0), "cpu")
+        assert torch.equal(mask[:, -1:], 1 - weight)
+        assert float(mask[:, :-1].min()) == 1.0
+        assert float(history[:, -1:][weight > 0].abs().max()) == 0.0
+        assert float(target.min()) >= 1.0
+        assert 0.1 < float(weight.mean()) < 0.5
+
+    def test_trivially_a_masked_cell_is_its_nearest_neighbour(self) -> None:
+        history, mask = torch.tensor([[[[1.0, 0.0, 0.0, 4.0]]]]), torch.tensor([[[[1.0, 0.0, 0.0, 1.0]]]])
+        assert module._nearest(history, mask).tolist() == [[[[1.0, 1.0, 4.0, 4.0]]]]

@@ -134,6 +134,51 @@ class TestState:
         assert same(pairs.batch(tiny_model, CONFIG, 2), pairs.batch(tiny_model, self.TOLD, 2))
 
 
+class TestSight:
+    """What an encoder of fine cells is shown on a crop."""
+
+    SEES = replace(CONFIG, days=1)
+
+    def test_fine_days_before_today(self, pairs: Pairs, tiny_model: Downscaler) -> None:
+        """Lags 3, 2, 1 of the fine truth on the crop's own cells; today is not among them."""
+        model = tiny_model.with_card(replace(tiny_model.card, sees="fine"))
+        assert (model.history, model.past) == (1, 3)
+        batch = pairs.part([7]).batch(model, self.SEES, 0)
+        assert batch.history.shape == (4, 3, 48, 48)
+        for place, (_, window) in enumerate(batch.windows):
+            y, x = window.y.start - pairs.fine.grid.y.start, window.x.start - pairs.fine.grid.x.start
+            days = np.stack([pairs.fine.day(d) for d in (4, 5, 6)])[:, y : y + 48, x : x + 48]
+            np.testing.assert_allclose(batch.history[place], model.scaling.forward(days), rtol=1e-5)
+        assert batch.mask.min() == 1.0
+
+    def test_days_that_are_not_there_are_masked(self, pairs: Pairs, tiny_model: Downscaler) -> None:
+        model = tiny_model.with_card(replace(tiny_model.card, sees="fine"))
+        batch = pairs.part([1]).batch(model, self.SEES, 0)
+        assert batch.mask.mean(axis=(0, 2, 3)).tolist() == [0.0, 0.0, 1.0]
+        assert np.abs(batch.history[:, :2]).max() == 0.0
+
+    def test_coarse_history_on_fine_cells(self, pairs: Pairs, tiny_model: Downscaler) -> None:
+        """Its last day is the condition's first channel."""
+        model = tiny_model.with_card(replace(tiny_model.card, sees="upsampled"))
+        batch = pairs.part([7]).batch(model, self.SEES, 0)
+        assert batch.history.shape == (4, 3, 48, 48)
+        np.testing.assert_allclose(batch.history[:, -1], batch.condition[:, 0], atol=1e-6)
+        np.testing.assert_allclose(batch.mask[:, -1], batch.condition[:, 1])
+
+    def test_the_same_crops_whatever_is_seen(self, pairs: Pairs, tiny_model: Downscaler) -> None:
+        model = tiny_model.with_card(replace(tiny_model.card, sees="upsampled"))
+        one, other = (pairs.batch(m, CONFIG, 5) for m in (tiny_model, model))
+        assert one.windows == other.windows
+        assert torch.equal(one.residual, other.residual)
+
+    def test_check_past(self, pairs: Pairs) -> None:
+        pairs.part(range(4)).check_past(3, DAY_US)
+        with pytest.raises(
+            ValueError, match=r"none of the 3 days .* expected more than 3 fine days in a row"
+        ):
+            pairs.part(range(3)).check_past(3, DAY_US)
+
+
 class TestRecord:
     def test_any_order_and_direction(self, records: tuple[xr.DataArray, xr.DataArray]) -> None:
         coarse, _ = records

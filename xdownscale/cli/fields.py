@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.models.downscaler import Downscaler
+    from xdownscale.patches import Tiling
 
 __all__ = ["explain", "models", "predict", "verify"]
 
@@ -33,6 +34,13 @@ _SETTINGS = [
         default="independent",
         help="Of days in sequence.",
     ),
+    click.option("--state", type=click.Path(), help="Fine days to go on from, or to look at (netCDF)."),
+    click.option("--patch", type=click.IntRange(8), help="Side of the patches, in fine cells."),
+    click.option("--halo", type=click.IntRange(0), help="Their edge that gets no weight."),
+    click.option("--ramp", type=click.IntRange(0), help="Over which their weight rises."),
+    click.option("--stride", type=click.IntRange(1), help="Their spacing."),
+    click.option("--merge", type=click.Choice(["step", "final"]), help="In every step, or at the end."),
+    click.option("--batch", type=click.IntRange(1), help="Patches a call of the network."),
     click.option("--conserve/--no-conserve", default=True, help="Keep the coarse mean of the input."),
     click.option(
         "--domain-check",
@@ -155,7 +163,7 @@ def _planned(target: Path, overwrite: bool, asked: dict[str, Any]) -> str:
         check_output(target, overwrite=overwrite)
     coarse, model, settings = _understood(asked)
     del settings["progress"]
-    return str(plan(prepare(coarse, model, tiling=None, dims=None, **settings), None))
+    return str(plan(prepare(coarse, model, dims=None, **settings), None))
 
 
 def _write_file(target: Path, overwrite: bool, asked: dict[str, Any]) -> None:
@@ -186,10 +194,20 @@ def _understood(asked: dict[str, Any]) -> tuple[xr.DataArray, Downscaler, dict[s
     model = resolve(source["model"])
     coarse = _chosen(data, source["variable"], model.card.variable)
     sampler = _sampler(model, source["sampler"], source["evaluations"])
-    return coarse, model, {**asked, "sampler": sampler, "progress": on_terminal()}
+    cut = {name: asked.pop(name) for name in ("patch", "halo", "ramp", "stride", "merge", "batch")}
+    state = None if asked["state"] is None else _chosen(_open((asked["state"],)), None, model.card.variable)
+    settings = {"sampler": sampler, "tiling": _tiling(cut), "state": state, "progress": on_terminal()}
+    return coarse, model, asked | settings
 
 
-def _open(sources: tuple[str, ...], *, daily: bool) -> xr.Dataset:
+def _tiling(cut: dict[str, Any]) -> Tiling | None:
+    from xdownscale.patches import Tiling
+
+    given = {name: value for name, value in cut.items() if value is not None}
+    return Tiling(**given) if given else None
+
+
+def _open(sources: tuple[str, ...], *, daily: bool = False) -> xr.Dataset:
     from glob import glob
 
     import xarray as xr

@@ -33,6 +33,9 @@ __all__ = ["nature_run"]
 @click.option(
     "--stride", type=click.IntRange(1), default=1, help="Fine cells per simulated cell; 4 for long records."
 )
+@click.option(
+    "--hours", type=click.IntRange(2, 24), default=24, help="Over which a mean is taken; divides 24."
+)
 @click.option("--coarse-only", is_flag=True, help="Keep the coarse twin alone.")
 @dry_run
 @configured
@@ -44,6 +47,7 @@ def nature_run(
     seed: int,
     region: tuple[float, float, float, float] | None,
     stride: int,
+    hours: int,
     coarse_only: bool,
     dry_run: bool,
 ) -> None:
@@ -51,13 +55,13 @@ def nature_run(
     from xdownscale.data.nature_run import ASIA, NatureRun, write
 
     with plainly("the days that are done stay, and the same command goes on"):
-        run = NatureRun(start=start, days=days, seed=seed, region=region or ASIA, stride=stride)
+        run = NatureRun(start, days, seed, region or ASIA, stride, hours=hours)
         if dry_run:
             ny, nx = run.cells.shape
             click.echo(
                 f"{days} days of {ny} x {nx} fine cells from {start}, seed {seed}\nwould write {store}"
             )
             return
-        with steps_done(days, "nature run", unit="day") as report:
+        with steps_done(run.fields, "nature run", unit="day") as report:
             write(run, store, fine=not coarse_only, report=report)
         click.echo(f"wrote {store}")

@@ -1,4 +1,4 @@
-"""What days in sequence need beside the coarse field: a model that can, and the fine day to go on from."""
+"""What a day needs beside the coarse field: a model that can, and the fine days to go on from or look at."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from xdownscale.cf import understand
 from xdownscale.grid import refined
-from xdownscale.inference.sequence import State, follows
+from xdownscale.inference.sequence import Past, State, follows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xdownscale.inference.engine import Options
     from xdownscale.models import Downscaler
 
-__all__ = ["check_sequence", "split", "state_of"]
+__all__ = ["check_sequence", "past_of", "split", "state_of"]
 
 
 def check_sequence(field: Field, model: Downscaler, options: Options, state: State | None) -> None:
@@ -91,15 +91,7 @@ def state_of(
         return None
     if coherence != "autoregressive":
         raise ValueError(f"a state is given with coherence={coherence!r}: expected 'autoregressive'")
-    if not hasattr(da, "dims"):
-        raise TypeError(f"state is a {type(da).__name__}: expected a DataArray, an earlier result")
-    found = understand(_chosen(da, members), model.fine)
-    expected = refined(field.grid, model.fine)
-    if found.grid != expected:
-        raise ValueError(
-            f"the state lies on {_told(found.grid)}, the result will lie on {_told(expected)}: give an "
-            "earlier result for the same coarse cells"
-        )
+    found, expected = _located(_chosen(_checked(da), members), field, model)
     last = max(t or 0 for t in found.instants)
     later = [t for t in field.instants if t is not None and t > last]
     if not later:
@@ -111,6 +103,72 @@ def state_of(
         )
     values = found.values()[..., found.instants.index(last), :, :].astype(np.float32)
     return State(np.broadcast_to(values, (len(members), *expected.shape)), last)
+
+
+def past_of(da: xr.DataArray | None, field: Field, model: Downscaler) -> Past | None:
+    """The fine days that the encoder of a model looks back on; None where it looks at the coarse field.
+
+    Parameters
+    ----------
+    da : DataArray or None
+        Fine fields on the exact grid of the result, one or more times.
+    field : Field
+        The coarse input.
+    model : Downscaler
+
+    Returns
+    -------
+    Past or None
+
+    Raises
+    ------
+    TypeError
+        If it is no DataArray.
+    ValueError
+        If there is none, the input is lazy, it lies on another grid, or a day has no fine day before it.
+    """
+    if not model.past:
+        return None
+    name = model.card.name
+    if da is None:
+        raise ValueError(
+            f"the encoder of {name} looks at the {model.past} fine days before the one drawn, and none are "
+            "given: give them, predict(..., state=fine_days), observed or drawn before"
+        )
+    if field.lazy or any(t is None for t in field.instants):
+        raise ValueError(
+            f"the encoder of {name} looks at fine days: expected an input in memory, with a time; load it, "
+            "da.load()"
+        )
+    found, _ = _located(_checked(da), field, model)
+    if found.others:
+        raise ValueError(f"the state has {dict(found.others)} fields a day: expected one, of one member")
+    days = tuple(-1 if t is None else t for t in found.instants)
+    for today in field.instants:
+        lags = [(today - t) / model.card.step for t in days if today is not None]
+        if not any(0.98 < lag < model.past + 0.02 for lag in lags):
+            raise ValueError(
+                f"the encoder of {name} looks at the {model.past} fine days before the one drawn, and the "
+                f"state has none before {_date(today or 0)}: expected the day before at least"
+            )
+    return Past(found.values().astype(np.float32), days)
+
+
+def _checked(da: xr.DataArray) -> xr.DataArray:
+    if not hasattr(da, "dims"):
+        raise TypeError(f"state is a {type(da).__name__}: expected a DataArray, an earlier result")
+    return da
+
+
+def _located(da: xr.DataArray, field: Field, model: Downscaler) -> tuple[Field, Grid]:
+    """Fine fields understood, on the grid that the result will have."""
+    found, expected = understand(da, model.fine), refined(field.grid, model.fine)
+    if found.grid != expected:
+        raise ValueError(
+            f"the state lies on {_told(found.grid)}, the result will lie on {_told(expected)}: give an "
+            "earlier result for the same coarse cells"
+        )
+    return found, expected
 
 
 def split(field: Field, state: State | None, history: int) -> tuple[Field, Field]:

@@ -30,7 +30,7 @@ from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, mean, sample
 from xdownscale.grid import Grid, coarsening, conservative_matrix, refined, upsampling
 from xdownscale.inference.conserve import conserve as _conserve
-from xdownscale.inference.sequence import Coherence, Last, State, in_order
+from xdownscale.inference.sequence import Coherence, Last, Past, State, in_order
 from xdownscale.models import conditioning
 from xdownscale.noise import DAY_US, shaped
 from xdownscale.patches import Layout, Tiling, layout
@@ -104,6 +104,7 @@ def draw(
     *,
     days: Sequence[int] | None = None,
     state: State | None = None,
+    past: Past | None = None,
     advance: Callable[[int], Any] | None = None,
 ) -> Draw:
     """Downscale days on a window of the model's coarse grid.
@@ -122,6 +123,8 @@ def draw(
         Positions of the days to draw; the others are history only. All by default.
     state : State, optional
         Where an autoregressive run goes on from; told to the day after it.
+    past : Past, optional
+        Fine days that the encoder looks back on, for a model that sees them; needed by such a model.
     advance : callable, optional
         Called with 1 after each field drawn.
 
@@ -129,7 +132,17 @@ def draw(
     -------
     Draw
         On `refined(grid, model.fine)`.
+
+    Raises
+    ------
+    ValueError
+        If the model's encoder sees fine days, and none are given.
     """
+    if model.past and past is None:
+        raise ValueError(
+            f"the encoder of {model.card.name} looks at the {model.past} fine days before the one drawn, and "
+            "none are given: give them, predict(..., state=fine_days)"
+        )
     domain = _Domain(model, grid, lay(model, grid, options.tiling))
     fine = domain.fine.shape
     wanted = range(len(coarse)) if days is None else days
@@ -141,7 +154,7 @@ def draw(
         for i, today in in_order(wanted, instants, options.coherence):
             if not np.isfinite(coarse[today]).any():
                 continue
-            day = _Day.of(domain, coarse, instants, today)
+            day = _Day.of(domain, coarse, instants, today, past)
             for j, member in enumerate(options.members):
                 r = _residual(day, options, member, last.before(j, instants[today]))
                 values[j, i], residual[j, i] = day.finish(r, options.conserve)
@@ -282,6 +295,18 @@ class _Domain:
         wide[self.inner] = (model.scaling.forward(field) - base) / model.card.residual_scale
         return torch.from_numpy(wide)
 
+    def past(self, past: Past, instant: int | None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Transformed fine days before an instant on the extended domain, and where they are known."""
+        model, n = self.model, len(past.instants)
+        places = history([*past.instants, instant], n, model.past + 1, model.card.step)[:-1]
+        wide = np.full((model.past, *self.layout.shape), np.nan, dtype=np.float32)
+        for row, place in enumerate(places):
+            if place is not None:
+                wide[(row, *self.inner)] = past.values[place]
+        known = np.isfinite(wide)
+        z = np.asarray(model.scaling.forward(np.maximum(np.where(known, wide, 0.0), self.least)))
+        return np.where(known, z, 0.0), known
+
     @cached_property
     def inner(self) -> tuple[slice, slice]:
         """Where the domain lies in the extended one."""
@@ -298,18 +323,33 @@ class _Day:
     coarse: NDArray[np.float64]
     valid: NDArray[np.bool_]
     maps: list[Tensor] | None
+    seen: Grid
     instant: int | None
 
     @classmethod
-    def of(cls, domain: _Domain, coarse: NDArray[Any], instants: Sequence[int | None], day: int) -> _Day:
+    def of(
+        cls,
+        domain: _Domain,
+        coarse: NDArray[Any],
+        instants: Sequence[int | None],
+        day: int,
+        fine: Past | None = None,
+    ) -> _Day:
         model = domain.model
         valid = np.isfinite(coarse[day])
         past = history(instants, day, model.history, model.card.step)
         stack = np.stack([np.full_like(coarse[day], np.nan) if i is None else coarse[i] for i in past])
         known = np.isfinite(stack)
         z = np.where(known, model.scaling.forward(np.where(known, np.maximum(stack, domain.least), 0.0)), 0.0)
-        maps = model.maps(z[None], known[None], domain.grid)
-        return cls(domain, conditioning.filled(z[-1], valid), coarse[day], valid, maps, instants[day])
+        seen, shown = domain.grid, (z, known)
+        if model.card.sees != "coarse":
+            seen = domain.extended
+            if fine is not None and model.past:
+                shown = domain.past(fine, instants[day])
+            else:
+                shown = conditioning.lifted(z, known, domain.grid, seen, model.card.upsampling)
+        maps = model.maps(shown[0][None], shown[1][None], seen)
+        return cls(domain, conditioning.filled(z[-1], valid), coarse[day], valid, maps, seen, instants[day])
 
     def condition(self, window: Grid, state: Tensor | None = None) -> Tensor:
         model = self.domain.model
@@ -324,7 +364,7 @@ class _Day:
     def context(self, window: Grid) -> list[Tensor] | None:
         if self.maps is None:
             return None
-        return conditioning.context(self.maps, self.domain.grid, window, self.domain.model.denoiser.strides)
+        return conditioning.context(self.maps, self.seen, window, self.domain.model.denoiser.strides)
 
     def finish(self, r: Tensor, conserving: bool) -> tuple[NDArray[np.float32], float]:
         """Residual to field: back through T, conservation, gaps."""

@@ -80,7 +80,8 @@ def predict(
     state : DataArray, optional
         With "autoregressive": an earlier result, whose last day is the day before the first that is drawn.
         Days of `da` up to the state's are history only: keep as many as the model looks back on, and the run
-        has the bits of one that was never interrupted.
+        has the bits of one that was never interrupted. With a model whose encoder sees fine days
+        (`TrainConfig(sees="fine")`), those before each day that is drawn, with any coherence it has.
     conserve : bool
         Make the conservative coarse mean of each member equal to the input (1e-6 relative).
     domain_check : {"raise", "warn", "ignore"}
@@ -251,6 +252,7 @@ def _in_memory(
                 job.options,
                 days=range(job.first, job.looked.days),
                 state=job.state,
+                past=job.past,
                 advance=bar.update,
             )
             out[place], before[place] = result.values, result.residual

@@ -16,7 +16,7 @@ import torch
 from xdownscale.cf import Field, check_bounds, only_variable, understand
 from xdownscale.diffusion.sample import FIXED, Sampler
 from xdownscale.grid import Grid, refined
-from xdownscale.inference.continuation import check_sequence, split, state_of
+from xdownscale.inference.continuation import check_sequence, past_of, split, state_of
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
 from xdownscale.inference.engine import Options, lay
 from xdownscale.patches import Tiling
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-    from xdownscale.inference.sequence import Coherence, State
+    from xdownscale.inference.sequence import Coherence, Past, State
     from xdownscale.models import Downscaler
 
 __all__ = ["Job", "prepare"]
@@ -58,6 +58,8 @@ class Job:
         Coordinates whose bounds are on dask; they are checked before the first block is drawn.
     state : State or None
         What an autoregressive run goes on from.
+    past : Past or None
+        Fine days that the encoder looks at, for a model that sees them.
     """
 
     model: Downscaler
@@ -70,6 +72,7 @@ class Job:
     findings: Findings
     bounds: xr.Dataset | None = None
     state: State | None = None
+    past: Past | None = None
 
     @property
     def first(self) -> int:
@@ -140,14 +143,15 @@ def prepare(
     given = understand(array, resolved.coarse, dims=dims)
     check_labels(given, resolved.card)
     lay(resolved, given.grid, options.tiling)
-    told = state_of(state, given, resolved, options.members, coherence)
+    past = past_of(state, given, resolved)
+    told = None if past else state_of(state, given, resolved, options.members, coherence)
     looked, field = split(given, told, resolved.history - 1)
     check_sequence(field, resolved, options, told)
     values = None if field.lazy else check_values(looked.values(), resolved.card)
     drawn = None if values is None else values[..., looked.days - field.days :, :, :]
     findings = judge(field, drawn, resolved, "ignore" if quiet else domain_check)
     carried = refer(model, resolved)
-    return Job(resolved, carried, field, looked, values, options, domain_check, findings, bounds, told)
+    return Job(resolved, carried, field, looked, values, options, domain_check, findings, bounds, told, past)
 
 
 def _one_variable(da: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, xr.Dataset | None]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["Coherence", "Last", "State", "check_rising", "follows", "in_order"]
+__all__ = ["Coherence", "Last", "Past", "State", "check_rising", "follows", "in_order"]
 
 Coherence = Literal["independent", "correlated", "autoregressive"]
 _SLACK = 0.02
@@ -39,6 +39,21 @@ class State:
 
     values: NDArray[np.float32]
     instant: int
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """Fine fields of days before those that are drawn, for a model whose encoder sees fine days.
+
+    Attributes
+    ----------
+    values : ndarray, shape (time, NY, NX) [the model's units]
+        On the fine grid of the result; NaN where unknown.
+    instants : tuple of int [microseconds since 1970]
+    """
+
+    values: NDArray[np.float32]
+    instants: tuple[int, ...]
 
 
 class Last:

@@ -133,6 +133,11 @@ def to_zarr(
         dims=dims,
         device=device,
     )
+    if job.past is not None:
+        raise ValueError(
+            f"the encoder of {job.model.card.name} looks at fine days, which blocks do not carry: draw in "
+            "memory, predict(...), and write the result"
+        )
     check_rising(job.field.instants, coherence)
     place = Place.of(store)
     ledger = _begun(job, _wanted(job, place, chunks), overwrite=overwrite)

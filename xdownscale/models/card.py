@@ -17,7 +17,8 @@ from xdownscale.models import schema
 __all__ = ["SCHEMA_VERSION", "Card"]
 
 SCHEMA_VERSION = 2
-ADDED = frozenset({"distilled"})  # since the schema's version; what a card does not say is as by default
+# fields that came after this version of the schema: in the JSON only where they are not what they were before
+ADDED = {"sees": "coarse", "distilled": False}
 _JSON_LIMIT = 1_000_000
 
 
@@ -71,6 +72,9 @@ class Card:
     inflation : dict
         Factors on the starting noise by number of evaluations, and for `"fast"`: at equally spaced
         wavenumbers from 0 to 1/2 cycles per cell, or one for all.
+    sees : {"coarse", "fine", "upsampled"}
+        What the encoder looks at: the coarse history; fine days before today; the coarse history on the fine
+        cells.
     state : bool
         Whether the denoiser may be told the day before (`coherence="autoregressive"`).
     day_correlation : float, 0 to 0.99
@@ -127,6 +131,7 @@ class Card:
     cadence: str = "1D"
     times: dict[str, list[float]] = field(default_factory=dict)
     inflation: dict[str, list[float]] = field(default_factory=dict)
+    sees: str = "coarse"
     state: bool = False
     day_correlation: float = 0.0
     source_quantiles: tuple[float, ...] = ()
@@ -157,6 +162,7 @@ class Card:
     def to_json(self) -> str:
         """The card as JSON text, fields in the order of the class."""
         content = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        content = {k: v for k, v in content.items() if k not in ADDED or v != ADDED[k]}
         return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -189,7 +195,7 @@ class Card:
                 "install a newer xarray-downscale"
             )
         names = {item.name for item in fields(cls)}
-        lacking = names - set(content) - ADDED
+        lacking = names - set(content) - set(ADDED)
         if lacking or not set(content) <= names:
             raise ValueError(
                 f"card lacks {sorted(lacking)} and has unknown fields "
@@ -234,7 +240,10 @@ class Card:
             ("region", _bounds(self.region)),
             ("months", " ".join(map(str, self.months)) + f", every {self.cadence}"),
             ("process", f"{self.process}, {sampler['name']}, {sampler['evaluations']} evaluations"),
-            ("encoder", "none" if encoder is None else f"{encoder['history']} days of history, frozen"),
+            (
+                "encoder",
+                "none" if encoder is None else f"{encoder['history']} days of {_SEEN[self.sees]}, frozen",
+            ),
             ("licence", ", ".join([self.licence, *self.authors, *filter(None, [self.created])])),
         ]
 
@@ -244,6 +253,7 @@ class Card:
         return [names, *body] if names else []
 
 
+_SEEN = {"coarse": "history", "fine": "fine history", "upsampled": "history on fine cells"}
 _BOX = "color:inherit;background:transparent;font-size:90%;max-width:60em"
 _TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit"
 _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;border:0;background:transparent"

@@ -44,6 +44,7 @@ __all__ = [
     "crops",
     "encode",
     "filled",
+    "lifted",
     "state",
     "statics",
     "upsampled",
@@ -243,6 +244,30 @@ def upsampled(z: NDArray[Any], coarse: Grid, window: Grid, method: str) -> Tenso
     return _apply(torch.from_numpy(np.ascontiguousarray(z, dtype=np.float32)), coarse, window, method)
 
 
+def lifted(
+    z: NDArray[Any], known: NDArray[np.bool_], coarse: Grid, window: Grid, method: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A coarse history on the cells of a fine window, and where it is known, for an encoder that sees those.
+
+    Parameters
+    ----------
+    z : ndarray, shape (L, ny, nx)
+        Transformed values.
+    known : ndarray of bool, shape (L, ny, nx)
+    coarse, window : Grid
+    method : {"linear", "cubic"}
+
+    Returns
+    -------
+    (ndarray, ndarray), shapes (L, H, W)
+    """
+    values = [
+        upsampled(filled(day, there), coarse, window, method) for day, there in zip(z, known, strict=True)
+    ]
+    masks = [validity(there, coarse, window) for there in known]
+    return torch.stack(values).numpy(), torch.stack(masks).numpy()
+
+
 def encode(encoder: Encoder, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor]:
     """Features of the coarse history on the whole window, independent of where the window begins.
 
@@ -257,12 +282,23 @@ def encode(encoder: Encoder, history: NDArray[Any], mask: NDArray[Any], coarse: 
     mask : ndarray, shape (B, L, ny, nx)
         One where the history is known.
     coarse : Grid
+        The window seen; a fine one where the encoder sees fine cells.
 
     Returns
     -------
     list of Tensor, each of shape (B, C_i, ny, nx)
-        One per scale, all on the coarse grid's own cells.
+        One per scale, all on the cells seen.
+
+    Raises
+    ------
+    ValueError
+        If the history does not lie on the window.
     """
+    if history.shape[-2:] != coarse.shape:
+        raise ValueError(
+            f"the history has {history.shape[-2:]} cells, the window {coarse.shape}: expected equal shapes; "
+            "an encoder that sees fine cells (the card's `sees`) is given a window of the fine grid"
+        )
     device = next(encoder.parameters()).device
     y, x = _padding(coarse.y), _padding(coarse.x)
     pads = ((0, 0), (0, 0), y, (0, 0)), ((0, 0), (0, 0), (0, 0), x)
@@ -379,7 +415,8 @@ def _strided(window: Grid, stride: int) -> Grid:
 
 
 def _strided_axis(axis: Axis, stride: int) -> Axis:
-    origin = axis.origin + 0.5 * (stride - 1) * axis.step
+    beside = axis.start % stride  # the paper's patches do not begin on the level's lattice
+    origin = axis.origin + (beside + 0.5 * (stride - 1)) * axis.step
     period = None if axis.period is None else axis.period // stride
     return Axis(origin, axis.step * stride, axis.start // stride, axis.size // stride, axis.kind, period)
 

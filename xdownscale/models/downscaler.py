@@ -207,8 +207,13 @@ class Downscaler:
 
     @property
     def history(self) -> int:
-        """Coarse days the encoder looks at, today included; 1 without an encoder."""
-        return 1 if self.encoder is None else self.encoder.history
+        """Coarse days that are looked at, today included; 1 where no encoder does."""
+        return 1 if self.encoder is None or self.card.sees == "fine" else self.encoder.history
+
+    @property
+    def past(self) -> int:
+        """Fine days before today that the encoder looks at; 0 for most models."""
+        return self.encoder.history if self.encoder is not None and self.card.sees == "fine" else 0
 
     def inflation(self, sampler: Sampler) -> list[float]:
         """Factors on the starting noise, fitted for this number of evaluations (else for the nearest)."""
@@ -220,12 +225,13 @@ class Downscaler:
         return fitted[min(fitted, key=lambda n: (abs(n - sampler.evaluations), n))]
 
     def maps(self, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor] | None:
-        """The encoder's features of one day on the whole coarse window, projected to the denoiser's levels.
+        """The encoder's features on the window that it sees, projected to the denoiser's levels.
 
         Parameters
         ----------
         history, mask : ndarray, shape (B, L, ny, nx)
         coarse : Grid
+            Window of the coarse grid, or of the fine one where the encoder sees that.
 
         Returns
         -------

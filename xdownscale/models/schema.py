@@ -19,7 +19,7 @@ from xdownscale import scaling
 from xdownscale.grid import Grid
 from xdownscale.noise import Spectrum
 
-__all__ = ["FIELDS", "NAME", "PROCESSES", "SAMPLERS", "STEPS", "check"]
+__all__ = ["FIELDS", "NAME", "PROCESSES", "SAMPLERS", "SEES", "STEPS", "check"]
 
 Check = Callable[[Any], Any]
 
@@ -27,6 +27,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?")
 _HEX = re.compile("[0-9a-f]{64}")
 PROCESSES = ("flow", "ddpm", "regression")
+SEES = ("coarse", "fine", "upsampled")
 SAMPLERS = ("midpoint", "fast", "ddpm", "ddim", "dpmpp", "euler", "direct")
 STEPS = {"D": 86_400_000_000, "h": 3_600_000_000, "min": 60_000_000, "s": 1_000_000}
 _UPSAMPLINGS = ("nearest", "linear", "cubic", "conservative")
@@ -296,6 +297,7 @@ FIELDS: dict[str, Check] = {
     "architecture": _record(
         encoder=_optional(_ENCODER), denoiser=_optional(_DENOISER), climatology=_optional(_CLIMATOLOGY)
     ),
+    "sees": _choice(*SEES),
     "statics": _sequence(_text(50), 0, 32),
     "process": _choice(*PROCESSES),
     "sampler": _record(name=_choice(*SAMPLERS), evaluations=_number(1, 9999, whole=True)),

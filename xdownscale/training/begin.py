@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from xdownscale.training.config import TrainConfig
     from xdownscale.training.pairs import Pairs, Record
 
-__all__ = ["Measured", "begin", "go_on", "told", "unaided", "untaught"]
+__all__ = ["Measured", "begin", "check_variable", "go_on", "told", "unaided", "untaught"]
 
 _MEASURED_DAYS = 24
 _STEM = "unet.stem.weight"
@@ -90,6 +90,7 @@ def begin(
         "architecture": _architecture(pretrained, config, climatology, grids[1]),
         "statics": _statics(config, grids[1]),
         "process": config.process,
+        "sees": config.sees,
         "state": config.state > 0,
         "residual_scale": found.scale,
         "spectrum": found.spectrum.to_dict(),
@@ -132,6 +133,23 @@ def untaught(pretrained: Pretrained, seed: int) -> Pretrained:
     return Pretrained(encoder.eval(), pretrained.scaling, {"random": True})
 
 
+def check_variable(pretrained: Pretrained, begun: Downscaler | None, *names: str | None) -> None:
+    """Refuse an encoder that is known to have learned another quantity than those named.
+
+    Raises
+    ------
+    ValueError
+    """
+    learned = pretrained.info.get("variable") if begun is None else begun.card.variable
+    known = [name for name in names if name]
+    if learned and known and learned not in known:
+        raise ValueError(
+            f"the encoder learned {learned}, the fine record holds {known[0]}: its transform and its "
+            f"features are another quantity's; pretrain one on a coarse record of {known[0]}, or rename the "
+            "record if the two are one"
+        )
+
+
 def go_on(model: Downscaler, begun: Downscaler) -> None:
     """Begin with the weights of another model's denoiser, in place.
 
@@ -141,7 +159,12 @@ def go_on(model: Downscaler, begun: Downscaler) -> None:
         If the two denoisers are not built alike; a state that is new to the model is no difference.
     """
     ours, theirs = (
-        {"process": m.card.process, "statics": list(m.card.statics), **m.card.architecture["denoiser"]}
+        {
+            "process": m.card.process,
+            "sees": m.card.sees,
+            "statics": list(m.card.statics),
+            **m.card.architecture["denoiser"],
+        }
         for m in (model, begun)
     )
     weights = begun.denoiser.state_dict()

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
-from xdownscale.models import conditioning
 from xdownscale.noise import rings
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.objective import coloured
@@ -254,7 +253,7 @@ def _denoiser(
 ) -> Callable[[Tensor, float], Tensor]:
     """The estimate x0 on the crops of a batch."""
     condition = batch.condition.contiguous(memory_format=torch.channels_last)
-    context = _context(model, batch, grid)
+    context = batch.context(model, grid)
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
         level = torch.full((len(x_t),), t)
@@ -263,10 +262,3 @@ def _denoiser(
         return estimate(model.schedule, x_t, prediction, level)
 
     return denoise
-
-
-def _context(model: Downscaler, batch: Batch, grid: Grid) -> list[Tensor] | None:
-    if model.encoder is None:
-        return None
-    features = conditioning.encode(model.encoder, batch.history, batch.mask, grid)
-    return conditioning.crops(model.denoiser, features, grid, batch.windows)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from xdownscale.models.schema import SEES
+
 __all__ = ["PretrainConfig", "TrainConfig"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
+PRETEXTS = ("next", "refine", "masked")
+TRANSFERS = ("frozen", "tuned", "random", "scratch", "none")
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,9 @@ class PretrainConfig:
     ----------
     steps : int
         Optimiser steps.
+    pretext : {"next", "refine", "masked"}
+        What is to be given: the next day; today's field, from a record coarsened by 2 to 4 and brought back;
+        blocks of today's field that were masked.
     batch : int
         Crops a step.
     crop : int [coarse cells]
@@ -48,6 +55,7 @@ class PretrainConfig:
     """
 
     steps: int = 2000
+    pretext: Literal["next", "refine", "masked"] = "next"
     batch: int = 16
     crop: int = 48
     history: int = 5
@@ -62,7 +70,7 @@ class PretrainConfig:
     def __post_init__(self) -> None:
         _at_least(self, steps=1, batch=1, crop=8, history=1, seed=0)
         _multiple(self, "crop", 4)
-        _one_of(self, transform=("log", "sqrt", "identity", "quantile"))
+        _one_of(self, transform=("log", "sqrt", "identity", "quantile"), pretext=PRETEXTS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a card holds them."""
@@ -87,9 +95,12 @@ class TrainConfig:
         Left out of the loss where a crop ends inside the domain.
     process : {"flow", "ddpm", "regression"}
         The last is a deterministic network, the baseline of its size.
-    transfer : {"frozen", "tuned", "random", "none"}
-        The encoder as it was pretrained and frozen; trained on; with fresh weights and frozen; or none at
-        all. All but the first are there to be compared with it.
+    transfer : {"frozen", "tuned", "random", "scratch", "none"}
+        The encoder as it was pretrained and frozen; trained on; with fresh weights and frozen; with fresh
+        weights and trained on; or none at all. All but the first are there to be compared with it.
+    sees : {"coarse", "fine", "upsampled"}
+        What the encoder looks at: the coarse history, today included; as many fine days before today, on
+        their own cells; or the coarse history brought to the fine cells.
     channels : tuple of int
         Of the denoiser's three levels.
     blocks : int
@@ -132,7 +143,8 @@ class TrainConfig:
     crop: int = 96
     border: int = 8
     process: Literal["flow", "ddpm", "regression"] = "flow"
-    transfer: Literal["frozen", "tuned", "random", "none"] = "frozen"
+    transfer: Literal["frozen", "tuned", "random", "scratch", "none"] = "frozen"
+    sees: Literal["coarse", "fine", "upsampled"] = "coarse"
     channels: tuple[int, ...] = (48, 72, 128)
     blocks: int = 2
     statics: tuple[str, ...] = ("sphere", "fourier", "season", "climatology")
@@ -152,8 +164,18 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _at_least(self, steps=1, batch=1, days=1, crop=16, border=0, seed=0, roughness=0)
         _multiple(self, "crop", 8)
-        _one_of(self, process=("flow", "ddpm", "regression"), transfer=("frozen", "tuned", "random", "none"))
+        _one_of(self, process=("flow", "ddpm", "regression"), transfer=TRANSFERS, sees=SEES)
         _one_of(self, transform=("log", "sqrt", "identity", "quantile"))
+        if self.sees != "coarse" and self.transfer == "none":
+            raise ValueError(
+                f"sees is {self.sees!r} and transfer 'none': there is no encoder to see it; expected "
+                "sees='coarse', or an encoder"
+            )
+        if self.sees == "fine" and self.state > 0:
+            raise ValueError(
+                f"sees is 'fine' and state {self.state:g}: the fine history tells the day before already; "
+                "expected one of the two"
+            )
         if self.batch % self.days:
             raise ValueError(f"batch is {self.batch}: expected a multiple of days, {self.days}")
         if 2 * self.border >= self.crop:

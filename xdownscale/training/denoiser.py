@@ -6,7 +6,7 @@ take no gradient, and their digest before and after is compared: a training that
 error, not in a checkpoint.
 
 `TrainConfig.transfer` gives the variants that this is compared with: an encoder trained on with the denoiser,
-one of fresh weights, none.
+one of fresh weights, frozen or trained, none. `TrainConfig.sees` gives what it looks at.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from xdownscale.diffusion.denoise import target
-from xdownscale.models import Downscaler, conditioning
+from xdownscale.models import Downscaler
 from xdownscale.nn.encoder import digest
-from xdownscale.training.begin import Measured, begin, go_on, told, unaided, untaught
+from xdownscale.training.begin import Measured, begin, check_variable, go_on, told, unaided, untaught
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.encoder import Pretrained
 from xdownscale.training.grids import grids_of
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["split", "train"]
 
+_TRAINED = ("tuned", "scratch")
 _VALIDATION = 0.1
 _GAP = 10
 
@@ -89,7 +90,8 @@ def train(
     ------
     ValueError
         If the records share no day, do not lie on the grids, have no room for a crop or leave no day to hold
-        out; if the model to go on from has another architecture.
+        out; if the encoder learned another quantity, or looks at more fine days than there are; if the model
+        to go on from has another architecture.
     RuntimeError
         If the frozen encoder's weights changed.
 
@@ -115,12 +117,15 @@ def train(
     grids = grids or grids_of(coarse, fine)
     if pretrained is None:
         pretrained = unaided(coarse, config)
-    if config.transfer == "random":
+    check_variable(pretrained, begun, str(fine.name or ""), (card or {}).get("variable"))
+    if config.transfer in ("random", "scratch"):
         pretrained = untaught(pretrained, config.seed)
     pairs = Pairs.of(Record.of(coarse, grids[0]), Record.of(fine, grids[1]))
     pairs = replace(pairs, coarse=pairs.coarse.within(pairs.inside(grids[0])))
     pairs.check_crop(config.crop)
     learn, held = split(pairs)
+    if config.sees == "fine":
+        learn.check_past(pretrained.encoder.history, learn.fine.step)
     before = pretrained.digest
     found = Measured.on(learn, pretrained, config)
     learn = replace(learn, folds=found.folds)
@@ -159,7 +164,7 @@ class _Stage:
     @property
     def learner(self) -> torch.nn.Module:
         """What is trained: the denoiser, and an encoder that is tuned with it."""
-        if self.config.transfer != "tuned" or self.model.encoder is None:
+        if self.config.transfer not in _TRAINED or self.model.encoder is None:
             return self.model.denoiser
         return torch.nn.ModuleList([self.model.denoiser, self.model.encoder.requires_grad_(True)])
 
@@ -190,12 +195,9 @@ class _Stage:
         return weighted_loss(prediction, wanted, batch.weight.to(self.device), roughness(model.kernel), rough)
 
     def _context(self, batch: Batch) -> list[Tensor] | None:
-        model, grid = self.model, self.learn.coarse.grid
-        if model.encoder is None:
+        levels = batch.context(self.model, self.learn.coarse.grid)
+        if levels is None:
             return None
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.config.transfer == "tuned"):
-            features = conditioning.encode(model.encoder, batch.history, batch.mask, grid)
-        levels = conditioning.crops(model.denoiser, features, grid, batch.windows)
         return [level.contiguous(memory_format=torch.channels_last) for level in levels]
 
 
@@ -220,7 +222,7 @@ def _finished(model: Downscaler, before: str, config: TrainConfig) -> Downscaler
     if model.encoder is None:
         return model
     after = digest(model.encoder)
-    if config.transfer == "tuned":
+    if config.transfer in _TRAINED:
         model.encoder.requires_grad_(False)
         return model.with_card(replace(model.card, encoder_digest=after))
     if after != before:

@@ -31,7 +31,6 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
-from xdownscale.models import conditioning
 from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
 from xdownscale.training.begin import Measured
@@ -208,11 +207,8 @@ class _Stage:
         model, grid = self.model, pairs.coarse.grid
         condition = batch.condition.to(self.device).contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
-            context = None
-            if model.encoder is not None:
-                features = conditioning.encode(model.encoder, batch.history, batch.mask, grid)
-                levels = conditioning.crops(model.denoiser, features, grid, batch.windows)
-                context = [level.contiguous(memory_format=torch.channels_last) for level in levels]
+            levels = batch.context(model, grid) or []
+            context = [level.contiguous(memory_format=torch.channels_last) for level in levels] or None
 
         def denoise(x_t: Tensor, t: float) -> Tensor:
             level = torch.full((len(x_t),), t, device=x_t.device)

@@ -1,9 +1,16 @@
-"""Stage 1: a temporal U-Net learns the next coarse day from the last L; its encoder is what is kept.
+"""Stage 1: a temporal U-Net learns from a long coarse record; its encoder is what is kept.
 
-    L1 = E |T(y)_{d+1} - net(T(y)_{d-L+1..d})|
+    L1 = E |target - net(T(y)_{d-L+1..d})|
 
-on crops of the native coarse grid, with part of the history masked at random. The score reported is that loss
-on days held out at the end of the record, beside persistence's.
+on crops of the native coarse grid, with part of the history masked at random. What is asked of it is the
+pretext, and what costs nothing to answer its trivial score:
+
+    next      the target is T(y)_{d+1}; trivially, today
+    refine    the input is the record coarsened by 2, 3 or 4 and brought back bilinearly, the target T(y)_d;
+              trivially, the input's last day
+    masked    blocks of the last day are unknown, and are the target; trivially, their nearest neighbours
+
+The score reported is that loss on days held out at the end of the record, beside the trivial one.
 """
 
 from __future__ import annotations
@@ -18,9 +25,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from xdownscale import scaling as _scaling
 from xdownscale.grid import MERRA2, Grid
+from xdownscale.models.conditioning import filled
 from xdownscale.nn.encoder import Encoder, TemporalUNet, digest
 from xdownscale.training.config import PretrainConfig
 from xdownscale.training.grids import grid_of
@@ -39,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Pretrained", "pretrain"]
 
 _VALIDATION = 0.1
+_MASKS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +60,7 @@ class Pretrained:
     encoder : Encoder
     scaling : Scaling
     info : dict
-        Configuration, period, score of the held-out days and persistence's.
+        Configuration, period, score of the held-out days and the trivial one.
     """
 
     encoder: Encoder
@@ -208,8 +218,9 @@ def pretrain(
     info = {
         "config": config.to_dict(),
         "days": len(record.instants),
+        "variable": str(coarse.name or ""),
         "validation_l1": score(),
-        "persistence_l1": score.persistence(),
+        "trivial_l1": score.trivial(),
         "first": _day(record.instants[0]),
         "last": _day(record.instants[-1]),
     }
@@ -237,8 +248,8 @@ class _Score:
         with torch.no_grad():
             return float(np.mean([float(_loss(self.network, *b)) for b in self._batches()]))
 
-    def persistence(self) -> float:
-        return float(np.mean([float(_l1(h[:, -1:], t, w)) for h, _, t, w in self._batches()]))
+    def trivial(self) -> float:
+        return float(np.mean([float(_l1(_nearest(h, m), t, w)) for h, m, t, w in self._batches()]))
 
 
 def _transformed(record: Record, transform: str) -> tuple[NDArray[np.float32], _scaling.Scaling]:
@@ -257,8 +268,8 @@ def _days(record: Record, history: int) -> list[int]:
 def _batch(
     z: NDArray[np.float32], days: list[int], config: PretrainConfig, rng: np.random.Generator, device: str
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """History, its mask, the next day, and where that is known."""
-    past, known, after = [], [], []
+    """History, its mask, the target, and where that is known and asked for."""
+    past, known, wanted, asked = [], [], [], []
     size = min(config.crop, *(n - n % 4 for n in z.shape[1:]))
     for day in rng.choice(days, size=config.batch):
         y, x = (4 * int(rng.integers(0, (n - size) // 4 + 1)) for n in z.shape[1:])
@@ -266,14 +277,50 @@ def _batch(
         seen = np.isfinite(cut[:-1])
         if rng.random() < config.dropout and config.history > 1:
             seen = seen & (np.arange(config.history) >= rng.integers(1, config.history))[:, None, None]
-        past.append(np.where(seen, cut[:-1], 0.0))
-        known.append(seen.astype(np.float32))
-        after.append(cut[-1:])
-    history, mask, target = (
-        torch.from_numpy(np.stack(a).astype(np.float32)).to(device) for a in (past, known, after)
+        given, after = cut[:-1], cut[-1:] if config.pretext == "next" else cut[-2:-1]
+        where = np.isfinite(after)
+        if config.pretext == "refine":
+            given = _coarser(given, int(rng.integers(2, 5)))
+            seen = seen & np.isfinite(given)
+        elif config.pretext == "masked":
+            hidden = _blocks(size, rng)
+            seen[-1] &= ~hidden
+            where = where & hidden
+        past.append(np.where(seen, given, 0.0))
+        known.append(seen)
+        wanted.append(np.nan_to_num(after))
+        asked.append(where)
+    history, mask, target, weight = (
+        torch.from_numpy(np.stack(a).astype(np.float32)).to(device) for a in (past, known, wanted, asked)
     )
-    weight = torch.isfinite(target).float()
-    return history, mask, torch.nan_to_num(target), weight
+    return history, mask, target, weight
+
+
+def _coarser(fields: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Fields, shape (L, P, P), as means over blocks of cells, brought back bilinearly; gaps stay."""
+    known = torch.from_numpy(np.isfinite(fields).astype(np.float32))[:, None]
+    values = torch.from_numpy(np.nan_to_num(fields))[:, None]
+    size = (max(1, fields.shape[-2] // factor), max(1, fields.shape[-1] // factor))
+    share = adaptive_avg_pool2d(known, size)
+    mean = adaptive_avg_pool2d(values, size) / share.clamp(min=1e-6)
+    back = interpolate(mean, size=fields.shape[-2:], mode="bilinear", align_corners=False)
+    whole: NDArray[np.float32] = torch.where(known > 0, back, torch.nan)[:, 0].numpy()
+    return whole
+
+
+def _blocks(size: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Squares of a quarter of the crop's side, somewhere; about a third of the cells are in one."""
+    hidden = np.zeros((size, size), dtype=bool)
+    side = max(2, size // 4)
+    for y, x in rng.integers(0, size - side + 1, size=(_MASKS, 2)):
+        hidden[y : y + side, x : x + side] = True
+    return hidden
+
+
+def _nearest(history: Tensor, mask: Tensor) -> Tensor:
+    """The last day, cells that are unknown filled from their nearest neighbours."""
+    pairs = zip(history[:, -1].cpu().numpy(), mask[:, -1].cpu().numpy() > 0, strict=True)
+    return torch.from_numpy(np.stack([filled(day, known) for day, known in pairs]))[:, None].to(history)
 
 
 def _loss(network: TemporalUNet, history: Tensor, mask: Tensor, target: Tensor, weight: Tensor) -> Tensor:

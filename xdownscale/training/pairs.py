@@ -141,6 +141,7 @@ class Batch:
     windows : list of (int, Grid)
         For each crop: its day's row in `history`, its window of the fine grid.
     history, mask : ndarray, shape (days, L, ny, nx)
+        What the encoder sees; of an encoder that sees fine cells, of each crop, shape (B, L, P, P).
     """
 
     residual: Tensor
@@ -149,6 +150,24 @@ class Batch:
     windows: list[tuple[int, Grid]]
     history: NDArray[np.float32]
     mask: NDArray[np.float32]
+
+    def context(self, model: Downscaler, coarse: Grid) -> list[Tensor] | None:
+        """The encoder's features at the denoiser's levels, on every crop; None without an encoder.
+
+        Parameters
+        ----------
+        model : Downscaler
+        coarse : Grid
+            Window of the coarse record.
+        """
+        if model.encoder is None:
+            return None
+        if model.card.sees == "coarse":
+            features = conditioning.encode(model.encoder, self.history, self.mask, coarse)
+            return conditioning.crops(model.denoiser, features, coarse, self.windows)
+        seen = self.windows[0][1]  # crops lie alike on the lattice of the levels
+        maps = model.denoiser.project(conditioning.encode(model.encoder, self.history, self.mask, seen))
+        return conditioning.context(maps, seen, seen, model.denoiser.strides)
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,6 +241,26 @@ class Pairs:
                 stack[length - 1 - lag] = self.coarse.day(found)
         return stack, np.isfinite(stack)
 
+    def past(self, day: int, length: int, step: int = DAY_US) -> list[int | None]:
+        """Positions of the fine days before a fine day, oldest first; None where there is none."""
+        today = self.fine.instants[day]
+        return [self.fine.find(today - lag * step, step) for lag in range(length, 0, -1)]
+
+    def check_past(self, length: int, step: int) -> None:
+        """Refuse days of which none has all the fine days before it that an encoder looks at.
+
+        Raises
+        ------
+        ValueError
+        """
+        whole = sum(None not in self.past(fine, length, step) for _, fine in self.days)
+        if not whole:
+            raise ValueError(
+                f"sees is 'fine', and none of the {len(self.days)} days to learn from has the {length} "
+                f"fine days before it that the encoder looks at: expected more than {length} fine days in a "
+                "row, or an encoder of a shorter history"
+            )
+
     def batch(self, model: Downscaler, config: TrainConfig, step: int, seed: int | None = None) -> Batch:
         """The crops of one step."""
         rng = generator(config.seed if seed is None else seed, step)
@@ -235,6 +274,7 @@ class Pairs:
             values = _degraded(values, known, rng, config.degrade)
             before = self._before(model, fine_day, values, rng, config.state) if model.card.state else None
             values, known = values[-model.history :], _dropped(known[-model.history :], rng, config.dropout)
+            past = self._past(model, fine_day, rng, config.dropout) if model.past else None
             z = np.where(known, model.scaling.forward(np.where(known, values, 0.0)), 0.0).astype(np.float32)
             domain, truth = _cut_domain(self.coarse.grid, rng, config.edges), self.fine.day(fine_day)
             climatology = model.climatology if self.folds is None else self.folds.unseen(number)
@@ -246,10 +286,43 @@ class Pairs:
                     maps = torch.cat([maps, self._state(model, before, window, rng)])
                 parts.append(self._sample(model, config, z[-1], known[-1], domain, truth, maps, window))
                 windows.append((row, window))
-            histories.append(z)
-            masks.append(known.astype(np.float32))
+                if model.card.sees != "coarse":
+                    seen = self._seen(model, past, (z, known), window)
+                    histories.append(seen[0])
+                    masks.append(seen[1])
+            if model.card.sees == "coarse":
+                histories.append(z)
+                masks.append(known.astype(np.float32))
         residual, weight, condition = (torch.stack(t) for t in zip(*parts, strict=True))
         return Batch(residual, weight, condition, windows, np.stack(histories), np.stack(masks))
+
+    def _past(
+        self, model: Downscaler, fine_day: int, rng: np.random.Generator, share: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """The fine days before one, and where they are known and to be told."""
+        days = self.past(fine_day, model.past, model.card.step)
+        blank = np.full(self.fine.grid.shape, np.nan, dtype=np.float32)
+        values = np.stack([blank if day is None else self.fine.day(day) for day in days])
+        return values, _dropped(np.isfinite(values), rng, share)
+
+    def _seen(
+        self,
+        model: Downscaler,
+        past: tuple[NDArray[np.float32], NDArray[np.bool_]] | None,
+        coarse: tuple[NDArray[np.float32], NDArray[np.bool_]],
+        window: Grid,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What an encoder of fine cells sees on a crop: transformed values, and where they are known."""
+        if past is None:
+            return conditioning.lifted(*coarse, self.coarse.grid, window, model.card.upsampling)
+        values, known = (a[(slice(None), *self._cut(window))] for a in past)
+        z = np.asarray(model.scaling.forward(np.where(known, values, 0.0)))
+        return np.where(known, z, 0.0).astype(np.float32), known.astype(np.float32)
+
+    def _cut(self, window: Grid) -> tuple[slice, slice]:
+        """Where a window lies in the fine record."""
+        y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
+        return slice(y, y + window.y.size), slice(x, x + window.x.size)
 
     def _before(
         self,
@@ -280,8 +353,7 @@ class Pairs:
             return conditioning.state(None, e)
         truth, z = before
         base = conditioning.upsampled(z, self.coarse.grid, window, model.card.upsampling)
-        y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
-        fine = torch.from_numpy(truth[y : y + window.y.size, x : x + window.x.size])
+        fine = torch.from_numpy(truth[self._cut(window)])
         residual = (model.scaling.forward(fine) - base) / model.card.residual_scale
         return conditioning.state(residual, e, _NOISIEST * rng.random())
 
@@ -307,8 +379,7 @@ class Pairs:
         rows, columns, grid = domain
         z, valid = conditioning.filled(z[rows, columns], valid[rows, columns]), valid[rows, columns]
         condition = conditioning.condition(z, valid, grid, window, method=model.card.upsampling, maps=maps)
-        y, x = window.y.start - self.fine.grid.y.start, window.x.start - self.fine.grid.x.start
-        fine = torch.from_numpy(truth[y : y + window.y.size, x : x + window.x.size])
+        fine = torch.from_numpy(truth[self._cut(window)])
         seen = torch.isfinite(fine) & (condition[1] > 0)
         target = model.scaling.forward(torch.where(torch.isfinite(fine), fine, 0.0))
         residual = torch.where(seen, (target - condition[0]) / model.card.residual_scale, 0.0)

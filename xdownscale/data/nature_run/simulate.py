@@ -46,6 +46,7 @@ _FLOOR = 1e-4
 _LIFETIME = 5.0 * 24.0
 _COLUMN = 0.6 * 4.5 / 2.5
 _SAMPLES = 4
+_HOURS = (2, 4, 6, 8, 12, 24)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class NatureRun:
         G5NR cells per simulated cell and direction; 4 for long coarse-only records.
     spinup : int [days]
         Simulated before `start` and thrown away.
+    hours : {2, 4, 6, 8, 12, 24}
+        Over which a mean is taken; with less than 24 a run yields so many fields a day.
     """
 
     start: str = "2005-05-15"
@@ -73,11 +76,14 @@ class NatureRun:
     region: tuple[float, float, float, float] = ASIA
     stride: int = 1
     spinup: int = 10
+    hours: int = 24
 
     def __post_init__(self) -> None:
         for name, least in (("days", 1), ("seed", 0), ("stride", 1), ("spinup", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}: expected at least {least}")
+        if self.hours not in _HOURS:
+            raise ValueError(f"hours is {self.hours}: expected one of {list(_HOURS)}")
         south, north, west, east = self.region
         if not (-60 <= south < north <= 75 and west < east):
             raise ValueError(
@@ -115,12 +121,17 @@ class NatureRun:
         return covered(self.cells, MERRA2)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for attributes and cards."""
-        return asdict(self)
+        """Plain values, for attributes and cards; without the hours of a daily mean."""
+        return {k: v for k, v in asdict(self).items() if k != "hours" or v != 24}
 
-    def date(self, day: int) -> np.datetime64:
-        """Date of a day, counted from `start`."""
-        return np.datetime64(self.start, "D") + day
+    @property
+    def fields(self) -> int:
+        """Fields of the run: its days, or as many times more as a day has means."""
+        return self.days * 24 // self.hours
+
+    def date(self, field: int) -> np.datetime64:
+        """Date of a field, counted from `start`."""
+        return np.datetime64(self.start, "D") + field * self.hours // 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +141,7 @@ class State:
     Attributes
     ----------
     day : int
-        Days done since `start`; negative in the spin-up.
+        Fields done since `start`, each a mean of `NatureRun.hours`; negative in the spin-up.
     modes : ndarray of complex
         Of the eddies.
     column : ndarray, shape (ny, nx), float32
@@ -143,7 +154,7 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Day:
-    """One day's means.
+    """The means of one day, or of some hours of it.
 
     Attributes
     ----------
@@ -155,7 +166,7 @@ class Day:
     wind : ndarray, shape (2, *coarse), float32 [m/s]
         Eastward, northward.
     state : State
-        At the end of the day; `simulate(run, state)` goes on from it.
+        At their end; `simulate(run, state)` goes on from it.
     """
 
     date: np.datetime64
@@ -186,7 +197,7 @@ def simulate(run: NatureRun, state: State | None = None) -> Iterator[Day]:
     """
     world = _World(run)
     state = state or world.begin()
-    while state.day < run.days:
+    while state.day < run.fields:
         day = world.advance(state)
         if state.day >= 0:
             yield day
@@ -221,12 +232,12 @@ class _World:
         return self._reader(self.run.coarse)
 
     def begin(self) -> State:
-        first = -self.run.spinup
+        first = -self.run.spinup * 24 // self.run.hours
         column = np.full(self.run.grid.shape, _BACKGROUND, dtype=np.float32)
         return State(first, self.eddies.draw(-(24 * 10_000)), column)
 
     def advance(self, state: State) -> Day:
-        """One day of 24 hourly steps."""
+        """The hourly steps of one field."""
         run, modes = self.run, state.modes
         month = _month(run.date(state.day))
         source = self._pooled(sources(run.cells, month))
@@ -234,13 +245,13 @@ class _World:
         calm, keep = 1 - 0.7 * self.height.clamp(0, 1), self._survival(month)
         column, total = torch.from_numpy(state.column), torch.zeros(run.grid.shape)
         wind = torch.zeros((2, *run.coarse.shape))
-        for hour in range(24):
-            modes = self.eddies.step(modes, 24 * state.day + hour)
+        for hour in range(run.hours * state.day, run.hours * (state.day + 1)):
+            modes = self.eddies.step(modes, hour)
             plane = torch.from_numpy(self.eddies.wind(modes))
             w = (self.reader(plane) + flow) * calm
-            column = self._hour(column, w, source, keep, hour)
-            total += column / 24
-            wind += self.coarse_reader(plane) / 24
+            column = self._hour(column, w, source, keep, hour % 24)
+            total += column / run.hours
+            wind += self.coarse_reader(plane) / run.hours
         fine = (total * torch.exp(-_COLUMN * self.height)).clamp(min=_FLOOR).numpy()
         coarse = self.coarsen(fine).astype(np.float32)
         wind = wind + torch.from_numpy(mean_flow(run.coarse.y.values, run.coarse.x.values, month))

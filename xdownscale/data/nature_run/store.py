@@ -70,7 +70,7 @@ def write(
     state = _begin(run, store, identity, fine)
     for number, day in enumerate(simulate(run, state), 0 if state is None else state.day):
         _put(day, store, number, fine)
-        if (number + 1) % every == 0 or number + 1 == run.days:
+        if (number + 1) % every == 0 or number + 1 == run.fields:
             _save_state(store, identity, day.state)
         if report is not None:
             report(number + 1)
@@ -175,7 +175,7 @@ def _region(fields: dict[str, Any]) -> xr.Dataset:
 
 
 def _template(run: NatureRun, grid: Grid, names: tuple[str, ...], *, lazy: bool = False) -> xr.Dataset:
-    shape = (run.days, *grid.shape)
+    shape = (run.fields, *grid.shape)
     if lazy:
         import dask.array
 
@@ -186,11 +186,15 @@ def _template(run: NatureRun, grid: Grid, names: tuple[str, ...], *, lazy: bool 
         def empty() -> Any:
             return np.full(shape, np.nan, dtype=np.float32)
 
-    midnight = (run.date(0) + np.arange(run.days)).astype("datetime64[ns]")
+    begin = run.date(0).astype("datetime64[ns]") + np.arange(run.fields) * np.timedelta64(run.hours, "h")
     return xr.Dataset(
         {name: (("time", "lat", "lon"), empty(), _attributes(name)) for name in names},
         coords={
-            "time": ("time", midnight + np.timedelta64(12, "h"), {"standard_name": "time", "axis": "T"}),
+            "time": (
+                "time",
+                begin + np.timedelta64(run.hours // 2, "h"),
+                {"standard_name": "time", "axis": "T"},
+            ),
             "lat": (
                 "lat",
                 grid.y.values,

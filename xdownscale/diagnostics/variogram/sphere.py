@@ -13,8 +13,8 @@ step in wavenumber, it is a cosine transform of half the length,
 
     c(j) + c(-j) = (2/n) sum_k Re(conj(F_1k) F_2k) cos(pi j (2 k + 1) / n),   k = 0 .. n/2 - 1
 
-and pairs, being whole numbers, are counted in float32 where it counts exactly. A pair's azimuth is the bearing
-of its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
+and pairs, being whole numbers, are counted in float32 where it counts exactly. A pair's azimuth is the
+bearing of its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
 
     tan(azimuth) = a / (cos(d / 2R) (sin(phi_2) - sin(phi_1)))
 

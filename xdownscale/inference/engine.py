@@ -338,10 +338,10 @@ class _Day:
         return self._told(None)
 
     def _told(self, state: Tensor | None) -> list[_Told]:
-        domain, look = self.domain, self.domain.model.denoiser.look
+        domain, model = self.domain, self.domain.model
         condition = self.condition(domain.extended, state)[None].to(domain.device)
         return [
-            (group, look(torch.cat([domain.layout.extract(condition, k) for k in group])), h)
+            (group, model.seen(torch.cat([domain.layout.extract(condition, k) for k in group])), h)
             for group, h in self._contexts
         ]
 
@@ -444,7 +444,7 @@ def _patch_noise(
 
 def _patch_denoiser(day: _Day, windows: Sequence[Grid], device: str) -> Callable[[Tensor, float], Tensor]:
     model = day.domain.model
-    seen = model.denoiser.look(torch.stack([day.condition(w) for w in windows]).to(device))
+    seen = model.seen(torch.stack([day.condition(w) for w in windows]).to(device))
     contexts = [h for w in windows if (h := day.context(w)) is not None]
     h = [torch.cat(level) for level in zip(*contexts, strict=True)] or None
 
@@ -456,7 +456,7 @@ def _patch_denoiser(day: _Day, windows: Sequence[Grid], device: str) -> Callable
 
 def _estimate(model: Downscaler, x_t: Tensor, t: float, seen: Tensor, h: list[Tensor] | None) -> Tensor:
     level = torch.full((len(x_t),), t, device=x_t.device)
-    prediction = model.denoiser.again(x_t, level, seen, h)
+    prediction = model.predicted(x_t.contiguous(memory_format=torch.channels_last), level, seen, h)
     return estimate(model.schedule, x_t, prediction, level)
 
 

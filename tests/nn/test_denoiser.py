@@ -64,7 +64,7 @@ def test_a_condition_seen_once_gives_what_it_gives_whole(denoiser: Denoiser) -> 
     x, others = field(2, 1, 24, 32, seed=2), field(2, 1, 24, 32, seed=3)
     with torch.no_grad():
         seen = denoiser.look(condition)
-        assert seen.shape == (2, 8, 12, 16)
+        assert seen.shape == (2, 48, 12, 16)
         for x_t in (x, others):
             whole = denoiser(x_t, level, condition)
             torch.testing.assert_close(denoiser.again(x_t, level, seen), whole, rtol=1e-5, atol=1e-5)

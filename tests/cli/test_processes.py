@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import xarray as xr
+from click.testing import CliRunner
 
 from xdownscale.cli import main
 
@@ -251,3 +252,18 @@ class TestInterrupted:
         assert "the same command goes on from the last state" in done.stderr
         assert not (folder / "e.safetensors").exists()
         assert list((folder / "state").iterdir())
+
+
+@pytest.mark.parametrize("said", [None, ("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "1000")])
+def test_waiting_threads_leave_their_cores_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, said: tuple[str, str] | None
+) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+        monkeypatch.delenv(name)
+    if said is not None:
+        monkeypatch.setenv(*said)
+    assert CliRunner().invoke(main, ["models", "--help"]).exit_code == 0
+    wanted = {"OMP_WAIT_POLICY": "PASSIVE"} if said is None else dict([said])
+    names = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    assert {name: os.environ[name] for name in names if name in os.environ} == wanted

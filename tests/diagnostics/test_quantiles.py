@@ -220,6 +220,57 @@ class TestCondense:
         assert compare(one, other).w1 == 0.0
 
 
+class TestManyValues:
+    """As many as are dealt out, counted and summed piece by piece, against scipy."""
+
+    N = 150_000
+
+    @staticmethod
+    def sample(kind: str, n: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        made = {
+            "continuous": lambda: rng.lognormal(-2 + 0.1 * seed, 1, n),
+            "signed": lambda: rng.normal(0.1 * seed, 1, n),
+            "ties": lambda: np.round(rng.lognormal(0.1 * seed, 1, n), 1),
+            "constant": lambda: np.full(n, 1.5 + seed),
+        }
+        return made[kind]().astype(np.float32)
+
+    @pytest.mark.parametrize("kind", ["continuous", "signed", "ties", "constant"])
+    @pytest.mark.parametrize("fewer", [0, 7, 149_990])
+    @pytest.mark.parametrize("weighted", [False, True])
+    @pytest.mark.parametrize("shifted", [False, True])
+    def test_as_scipy(self, kind: str, fewer: int, weighted: bool, shifted: bool) -> None:
+        x, y = self.sample(kind, self.N, 0), self.sample(kind, self.N - fewer, 1)
+        if shifted:
+            y = x[: y.size] + np.float32(0.25)
+        wx, wy = (weights(x.size, 0), weights(y.size, 1)) if weighted else (None, None)
+        found = compare(*condense(x, wx, y, wy))
+        assert found.w1 == pytest.approx(wasserstein_distance(x, y, wx, wy), abs=1e-9)
+        mx, my = (np.average(v.astype(float), weights=w) for v, w in ((x, wx), (y, wy)))
+        assert found.shift == pytest.approx(mx - my, abs=1e-9)
+        assert found.shape == pytest.approx(wasserstein_distance(x - mx, y - my, wx, wy), abs=1e-9)
+        assert sum(found.parts) == pytest.approx(found.w1, abs=1e-12)
+
+    def test_parts_and_pieces_do_not_depend_on_each_other(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        x, y = self.sample("signed", 9_999, 0), self.sample("signed", 9_999, 1)
+        w = weights(x.size, 0)
+        pairs = [(Distribution.of(x), Distribution.of(y)), (Distribution.of(x, w), Distribution.of(y[:-3]))]
+        whole = [compare(*pair) for pair in pairs]
+        monkeypatch.setattr(quantiles, "_PIECE", 13)
+        for pair, want in zip(pairs, whole, strict=True):
+            got = compare(*pair)
+            np.testing.assert_allclose(got.parts, want.parts, rtol=1e-12)
+            assert got.shape == pytest.approx(want.shape, rel=1e-12)
+        np.testing.assert_allclose(whole[0].parts, parts_by_brute_force(x, y), atol=2e-4)
+
+    def test_quantiles_need_no_distribution_function(self) -> None:
+        d = Distribution.of(self.sample("signed", 70_001, 0))
+        p = np.linspace(0, 1, 1234)
+        place = np.searchsorted(d.cumulative, p - 1e-12)
+        np.testing.assert_array_equal(d.quantile(p), d.values[np.minimum(place, 70_000)])
+
+
 class TestBounds:
     @LAW
     @given(SAMPLE, SAMPLE, st.integers(0, 1000), st.sampled_from([2, 8, 64]))

@@ -566,3 +566,29 @@ class TestSight:
         )
         assert np.isfinite(one).all()
         assert np.abs(one - other).max() > 1e-5
+
+
+class TestSharing:
+    """What the evaluations and members of a day have in common is made once."""
+
+    @staticmethod
+    def counted(model: Downscaler, monkeypatch: pytest.MonkeyPatch, options: Options, days: int) -> list[str]:
+        calls: list[str] = []
+        for owner, name in ((Downscaler, "seen"), (Downscaler, "maps"), (engine.conditioning, "context")):
+            made = getattr(owner, name)
+            monkeypatch.setattr(
+                owner, name, lambda *a, _f=made, _n=name, **k: (calls.append(_n), _f(*a, **k))[1]
+            )
+        coarse = np.exp(np.random.default_rng(0).normal(-2, 0.3, (days, *GRID.shape)))
+        draw(model, coarse, GRID, [TODAY + i * DAY_US for i in range(days)], options)
+        return calls
+
+    @pytest.mark.parametrize("members", [1, 3])
+    @pytest.mark.parametrize("evaluations", [2, 4])
+    def test_once_a_day(
+        self, tiny_model: Downscaler, monkeypatch: pytest.MonkeyPatch, members: int, evaluations: int
+    ) -> None:
+        options = replace(OPTIONS, members=tuple(range(members)), sampler=Sampler("midpoint", evaluations))
+        calls = self.counted(tiny_model, monkeypatch, options, days=2)
+        patches = len(lay(tiny_model, GRID, SMALL))
+        assert (calls.count("maps"), calls.count("context"), calls.count("seen")) == (2, 2, 2 * patches)

@@ -59,6 +59,19 @@ def test_size_of_the_default() -> None:
     assert network.multiple == 8
 
 
+def test_a_condition_seen_once_gives_what_it_gives_whole(denoiser: Denoiser) -> None:
+    condition, level = field(2, 5, 24, 32, seed=1), torch.tensor([0.3, 0.8])
+    x, others = field(2, 1, 24, 32, seed=2), field(2, 1, 24, 32, seed=3)
+    with torch.no_grad():
+        seen = denoiser.look(condition)
+        assert seen.shape == (2, 48, 12, 16)
+        for x_t in (x, others):
+            whole = denoiser(x_t, level, condition)
+            torch.testing.assert_close(denoiser.again(x_t, level, seen), whole, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match="expected multiples of 8"):
+        denoiser.again(field(1, 1, 12, 12), level[:1], seen)
+
+
 @pytest.mark.parametrize("shape", [(20, 16), (16, 20), (12, 12)])
 def test_sizes_that_do_not_divide_are_refused(denoiser: Denoiser, shape: tuple[int, int]) -> None:
     with pytest.raises(

@@ -12,9 +12,10 @@ Sorting is not needed where it makes no difference. Over a bin of a histogram in
 int |F - G| is the difference of two areas, and an area under a distribution function depends on the bin's
 mass and mean alone: all of the bin's values may stand at their mean. `condense` sorts only the values of bins
 in which the two may cross (F(b) > G(a) and G(b) > F(a) over [a, b)), or F passes a p that divides two parts,
-with the distributions as they are or with equal means; its distances are exact. `bound` says how far those of
-two histograms can be off: in the other bins nothing, in these the mean deviation of a bin's values from their
-mean, at most min(s, 2 m (1 - m)) widths for mean m and deviation s.
+with the distributions as they are or with equal means; its distances are exact. Two samples of one size
+without weights, of float32, are sorted faster than counted. `bound` says how far those of two histograms can
+be off: in the other bins nothing, in these the mean deviation of a bin's values from their mean, at most
+min(s, 2 m (1 - m)) widths for mean m and deviation s.
 
 References
 ----------
@@ -30,8 +31,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xdownscale.diagnostics.histogram import Histogram
+from xdownscale.diagnostics.ordering import in_order
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = [
@@ -48,8 +52,9 @@ __all__ = [
 
 LEVELS = (0.0, 0.5, 0.9, 0.99, 1.0)
 _FEW = 1 << 18
-_FINE = 1 << 20
+_FINE = 1 << 18
 _MOST = 0.15
+_PIECE = 1 << 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +84,9 @@ class Distribution:
     @classmethod
     def of(cls, values: NDArray[Any], weights: NDArray[np.float64] | None = None) -> Distribution:
         """Of a sample, sorted; at least one value, weights > 0."""
-        v, w = _sorted(values, weights)
+        v, w = in_order(values, weights)
         mass = None if w is None else w / w.sum()
-        mean = float(np.average(v, weights=mass)) if v.dtype == np.float64 else _mean(v, mass)
-        variance = float(np.average((v - np.float64(mean)) ** 2, weights=mass))
-        return cls(v, mass, float(v[0]), float(v[-1]), mean, variance, int(v.size))
+        return cls(v, mass, float(v[0]), float(v[-1]), *_moments(v, mass), int(v.size))
 
     @classmethod
     def from_histogram(cls, h: Histogram, *, centred: bool = False) -> Distribution:
@@ -111,8 +114,12 @@ class Distribution:
     def quantile(self, p: Any) -> NDArray[np.float64]:
         """The smallest value at which the distribution function reaches p, 0 to 1."""
         # a cumulative sum that should be p may have been rounded below it
-        place = np.searchsorted(self.cumulative, np.asarray(p) - 1e-12)
-        return np.asarray(self.values[np.minimum(place, self.values.size - 1)], dtype=np.float64)
+        q, n = np.asarray(p) - 1e-12, self.values.size
+        if self.mass is None:
+            place = np.maximum(np.ceil(q * n), 1).astype(np.int64) - 1
+        else:
+            place = np.searchsorted(self.cumulative, q)
+        return np.asarray(self.values[np.minimum(place, n - 1)], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -157,13 +164,20 @@ def compare(x: Distribution, y: Distribution) -> Distance:
     >>> [round(part, 9) for part in found.parts]
     [2.666666667, 2.0, 0.45, 0.05]
     """
-    p, gap = _gaps(x, y)
-    width = np.diff(p, prepend=0.0)
     shift = x.mean - y.mean
-    shape = float((width * np.abs(gap - shift)).sum())
-    area = width * np.abs(gap)
-    below = [0.0, *(_up_to(level, p, area) for level in LEVELS[1:-1]), float(area.sum())]
-    return Distance(below[-1], shift, shape, tuple(b - a for a, b in pairwise(below)))
+    if x.mass is None and y.mass is None and x.values.size == y.values.size:
+        return _of_pairs(x.values, y.values, shift)
+    start, total, shape = 0.0, 0.0, 0.0
+    below = [0.0]
+    for p, gap in _gaps(x, y):
+        width = np.diff(p, prepend=start)
+        area = width * np.abs(gap)
+        while p[-1] >= LEVELS[len(below)] < 1:
+            below.append(total + _up_to(LEVELS[len(below)], p, area, start))
+        total += float(area.sum())
+        shape += float((width * np.abs(gap - shift)).sum())
+        start = float(p[-1])
+    return Distance(total, shift, shape, tuple(b - a for a, b in pairwise([*below, total])))
 
 
 def ranked(x: Distribution, y: Distribution) -> tuple[Distribution, Distribution]:
@@ -213,16 +227,18 @@ def condense(
     Returns
     -------
     Distribution, Distribution
-        `compare` gives of them what it gives of the whole samples; `quantile` is right to a millionth of the
-        range.
+        `compare` gives of them what it gives of the whole samples; `quantile` is right to a
+        hundred-thousandth of the range.
     """
-    if x.size + y.size < _FEW:
+    paired = wx is None and wy is None and x.size == y.size and x.dtype == y.dtype == np.float32
+    if paired or x.size + y.size < _FEW:
         return Distribution.of(x, wx), Distribution.of(y, wy)
     hx, hy = (Histogram.count(v, w, bins=_FINE) for v, w in ((x, wx), (y, wy)))
     kept = [_unsettled(*pair, 0.0) | _unsettled(*pair, _gap(*pair)) for pair in ((hx, hy), (hy, hx))]
     share = min(h.mass[k].sum() / h.total for h, k in zip((hx, hy), kept, strict=True))
-    # sorting without weights is cheap; with them it takes an argsort and two gathers
-    if wx is None and wy is None and share > _MOST:
+    # otherwise sorting takes an argsort and two gathers
+    cheap = (wx is None and wy is None) or x.dtype == y.dtype == np.float32
+    if cheap and share > _MOST:
         return Distribution.of(x, wx), Distribution.of(y, wy)
     return _condensed(x, wx, hx, kept[0]), _condensed(y, wy, hy, kept[1])
 
@@ -251,15 +267,38 @@ def rank_bound(x: Distribution, y: Distribution) -> float:
     return float((np.bincount(place, np.concatenate([x.masses, y.masses]) / 2) ** 2).sum())
 
 
-def _sorted(v: NDArray[Any], w: NDArray[Any] | None) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    if w is None:
-        return np.sort(v), None
-    order = np.argsort(v, kind="stable")
-    return v[order], w[order]
+def _moments(v: NDArray[Any], mass: NDArray[np.float64] | None) -> tuple[float, float]:
+    """Mean and variance of sorted values, in doubles."""
+    if v[0] == v[-1]:
+        return float(v[0]), 0.0
+    if mass is not None:
+        mean = float(np.dot(v.astype(np.float64), mass))
+        return mean, float(np.dot((v - np.float64(mean)) ** 2, mass))
+    pieces = [v[a:b] for a, b in _pieces(v.size)]
+    mean = float(np.sum([piece.sum(dtype=np.float64) for piece in pieces])) / v.size
+    squares = [np.square(np.subtract(piece, mean, dtype=np.float64)).sum() for piece in pieces]
+    return mean, float(np.sum(squares)) / v.size
 
 
-def _mean(v: NDArray[Any], mass: NDArray[np.float64] | None) -> float:
-    return float(v.mean(dtype=np.float64) if mass is None else np.dot(v.astype(np.float64), mass))
+def _pieces(n: int, *cuts: int) -> Iterator[tuple[int, int]]:
+    """Runs of 0 to n that stay in the cache, none across a cut."""
+    return pairwise(sorted({*range(0, n, _PIECE), *cuts, n}))
+
+
+def _of_pairs(v: NDArray[Any], u: NDArray[Any], shift: float) -> Distance:
+    """Of two sorted samples of one size, each value's share of p being 1/n."""
+    n = v.size
+    cuts = [int(level * n) for level in LEVELS]
+    below, shape, sums = {0: 0.0}, [], [0.0]
+    for a, b in _pieces(n, *cuts):
+        gap = np.subtract(v[a:b], u[a:b], dtype=np.float64)
+        sums.append(sums[-1] + float(np.abs(gap).sum()))
+        below[b] = sums[-1]
+        gap -= shift
+        shape.append(float(np.abs(gap, out=gap).sum()))
+    at = [float(abs(np.float64(v[k]) - u[k])) if k < n else 0.0 for k in cuts]
+    areas = [(below[k] + (p * n - k) * value) / n for p, k, value in zip(LEVELS, cuts, at, strict=True)]
+    return Distance(areas[-1], shift, float(np.sum(shape)) / n, tuple(b - a for a, b in pairwise(areas)))
 
 
 def _at(d: Distribution, values: NDArray[np.float64]) -> Distribution:
@@ -270,27 +309,30 @@ def _at(d: Distribution, values: NDArray[np.float64]) -> Distribution:
     )
 
 
-def _gaps(x: Distribution, y: Distribution) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the quantile functions jump, p rising to 1, and their difference up to there."""
-    if x.mass is None and y.mass is None and x.values.size == y.values.size:
-        return x.cumulative, np.subtract(x.values, y.values, dtype=np.float64)
+def _gaps(x: Distribution, y: Distribution) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Where the quantile functions jump, p rising to 1 in runs, and their difference up to there."""
     cx, cy = x.cumulative, y.cumulative
-    # where a merge of the two rising runs puts the second
-    place = np.searchsorted(cx, cy, side="right") + np.arange(cy.size)
-    from_x = np.ones(cx.size + cy.size, dtype=bool)
-    from_x[place] = False
-    p = np.empty(from_x.size)
-    p[from_x], p[place] = cx, cy
-    at_x = np.cumsum(from_x) - from_x
-    at_y = np.arange(p.size) - at_x
-    x_at, y_at = (d.values[np.minimum(k, d.values.size - 1)] for d, k in ((x, at_x), (y, at_y)))
-    return p, np.subtract(x_at, y_at, dtype=np.float64)
+    cuts = np.linspace(0.0, 1.0, (cx.size + cy.size) // _PIECE + 2)[1:-1]
+    ends = ([0, *np.searchsorted(c, cuts).tolist(), c.size] for c in (cx, cy))
+    for (i, ahead), (j, beyond) in zip(*(pairwise(e) for e in ends), strict=True):
+        if i == ahead and j == beyond:
+            continue
+        # where a merge of the two rising runs puts the second
+        place = np.searchsorted(cx[i:ahead], cy[j:beyond], side="right") + np.arange(beyond - j)
+        from_x = np.ones(ahead - i + beyond - j, dtype=bool)
+        from_x[place] = False
+        p = np.empty(from_x.size)
+        p[from_x], p[place] = cx[i:ahead], cy[j:beyond]
+        at_x = np.cumsum(from_x) - from_x
+        at_y = np.arange(p.size) - at_x
+        x_at, y_at = (d.values[np.minimum(k, d.values.size - 1)] for d, k in ((x, i + at_x), (y, j + at_y)))
+        yield p, np.subtract(x_at, y_at, dtype=np.float64)
 
 
-def _up_to(level: float, p: NDArray[np.float64], area: NDArray[np.float64]) -> float:
-    """Sum of the areas below a level, which may divide one of them."""
+def _up_to(level: float, p: NDArray[np.float64], area: NDArray[np.float64], start: float) -> float:
+    """Sum of a run's areas below a level, which may divide one of them."""
     k = int(np.searchsorted(p, level))
-    start = p[k - 1] if k else 0.0
+    start = p[k - 1] if k else start
     share = (level - start) / (p[k] - start) if p[k] > start else 0.0
     return float(area[:k].sum() + share * area[k])
 
@@ -327,7 +369,7 @@ def _condensed(
     """Values of the kept bins as they are, the others at the means of their bins."""
     pieces = (v[start : start + _FEW] for start in range(0, v.size, _FEW))
     alone = np.concatenate([kept[h.index(piece)] for piece in pieces])
-    values, weights = _sorted(v[alone], None if w is None else w[alone])
+    values, weights = in_order(v[alone], None if w is None else w[alone])
     weights = np.ones(values.size) if weights is None else weights
     rest = np.flatnonzero((h.mass > 0) & ~kept)
     means = (h.first + rest + h.offset[rest] / h.mass[rest]) * h.width

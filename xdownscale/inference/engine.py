@@ -1,11 +1,12 @@
 """From coarse arrays to drawn fine arrays: the loop over days and members.
 
 For each day: gaps are filled for the network only, the encoder sees the coarse history once, condition and
-context are laid on the extended domain (the union of the patches, `Layout`). For each member: the field's own
-noise e is cut from `noise.shaped(seed, member, instant, absolute cell)`, the sampler takes its steps on the
-whole field, and inside every step the patches' estimates of x0 are merged with Hann weights. With
-`merge="final"` each patch is sampled to the end with its own noise and the finished patches are averaged: the
-paper's way, kept as the reference.
+context are laid on the extended domain (the union of the patches, `Layout`) and cut to patches, and the
+network's first layer, which is linear, sees each patch's condition once for all evaluations and members. For
+each member: the field's own noise e is cut from `noise.shaped(seed, member, instant, absolute cell)`, the
+sampler takes its steps on the whole field, and inside every step the patches' estimates of x0 are merged with
+Hann weights. With `merge="final"` each patch is sampled to the end with its own noise and the finished
+patches are averaged: the paper's way, kept as the reference.
 
 Patches are accumulated in a fixed order, one by one on a CPU, so that bits depend neither on batches nor on
 threads. Nothing here knows labels.
@@ -48,6 +49,9 @@ __all__ = ["Draw", "Options", "draw", "history", "lay"]
 _PATCH_STREAM = 1 << 20
 _STATE_STREAM = 1 << 60
 _PLACING = Lock()
+
+# a group of patches, what the network's first layer makes of their condition, and their context
+_Told = tuple[list[tuple[int, int]], Tensor, list[Tensor] | None]
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ def draw(
             f"the encoder of {model.card.name} looks at the {model.past} fine days before the one drawn, and "
             "none are given: give them, predict(..., state=fine_days)"
         )
-    domain = _Domain(model, grid, lay(model, grid, options.tiling))
+    batch = options.tiling.batch if options.device != "cpu" else 1
+    domain = _Domain(model, grid, lay(model, grid, options.tiling), options.device, batch)
     fine = domain.fine.shape
     wanted = range(len(coarse)) if days is None else days
     last = Last(domain.residual, options.coherence, state, model.card.step)
@@ -238,6 +243,8 @@ class _Domain:
     model: Downscaler
     grid: Grid
     layout: Layout
+    device: str = "cpu"
+    batch: int = 1
 
     @cached_property
     def fine(self) -> Grid:
@@ -264,7 +271,12 @@ class _Domain:
 
     @cached_property
     def weights(self) -> dict[tuple[int, int], Tensor]:
-        return {k: torch.from_numpy(self.layout.weight(k)) for k in self.layout}
+        return {k: torch.from_numpy(self.layout.weight(k)).to(self.device) for k in self.layout}
+
+    def merge(self, total: Tensor, group: Sequence[tuple[int, int]], x0: Tensor) -> None:
+        """Add the estimates of a group's patches, in their order, in place."""
+        for n, k in enumerate(group):
+            self.layout.accumulate(total, k, x0[n : n + 1], self.weights[k])
 
     def groups(self, size: int) -> Iterator[list[tuple[int, int]]]:
         """Patches in their order, in groups of one shape and at most `size`."""
@@ -361,6 +373,28 @@ class _Day:
             self.z, self.valid, self.domain.grid, window, method=model.card.upsampling, maps=maps
         )
 
+    def told(self, state: Tensor | None = None) -> list[_Told]:
+        """What the network is told of the whole field, group by group of patches."""
+        return self._shared if state is None else self._told(state)
+
+    @cached_property
+    def _shared(self) -> list[_Told]:
+        """What all members are told that have no state."""
+        return self._told(None)
+
+    def _told(self, state: Tensor | None) -> list[_Told]:
+        domain, model = self.domain, self.domain.model
+        condition = self.condition(domain.extended, state)[None].to(domain.device)
+        return [
+            (group, model.seen(torch.cat([domain.layout.extract(condition, k) for k in group])), h)
+            for group, h in self._contexts
+        ]
+
+    @cached_property
+    def _contexts(self) -> list[tuple[list[tuple[int, int]], list[Tensor] | None]]:
+        levels = self.context(self.domain.extended)
+        return [(group, _cut(levels, self.domain, group)) for group in self.domain.groups(self.domain.batch)]
+
     def context(self, window: Grid) -> list[Tensor] | None:
         if self.maps is None:
             return None
@@ -392,7 +426,7 @@ def _residual(day: _Day, options: Options, member: int, before: Tensor | None) -
     state = None
     if before is not None:
         state = conditioning.state(before, noise(window, _STATE_STREAM)[0, 0])
-    denoise = _merged(day, options, state)
+    denoise = _merged(domain, options, day.told(state))
     if options.product == "mean":
         return mean(denoise, start)[0, 0]
     steps = partial(_next, partial(_on, noise, window, options.device))
@@ -401,24 +435,14 @@ def _residual(day: _Day, options: Options, member: int, before: Tensor | None) -
     )[0, 0]
 
 
-def _merged(day: _Day, options: Options, state: Tensor | None) -> Callable[[Tensor, float], Tensor]:
+def _merged(domain: _Domain, options: Options, told: Sequence[_Told]) -> Callable[[Tensor, float], Tensor]:
     """The denoiser of the whole field: patches' estimates of x0, merged."""
-    domain, model = day.domain, day.domain.model
-    condition = day.condition(domain.extended, state)[None].to(options.device)
-    levels = day.context(domain.extended)
-    groups = list(domain.groups(options.tiling.batch if options.device != "cpu" else 1))
-    told = [
-        (_joined([domain.layout.extract(condition, k) for k in group]), _cut(levels, domain, group))
-        for group in groups
-    ]
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
         total = torch.zeros_like(x_t)
-        for group, (c, h) in zip(groups, told, strict=True):
-            x = torch.cat([domain.layout.extract(x_t, k) for k in group])
-            x0 = _estimate(model, options, x, t, c, h)
-            for n, k in enumerate(group):
-                domain.layout.accumulate(total, k, x0[n : n + 1], domain.weights[k].to(total))
+        for group, seen, h in told:
+            patches = torch.cat([domain.layout.extract(x_t, k) for k in group])
+            domain.merge(total, group, _estimate(domain.model, options, patches, t, seen, h))
         return total
 
     return denoise
@@ -442,8 +466,7 @@ def _finished_patches(day: _Day, options: Options, member: int) -> Tensor:
             times=_times(day, options),
             noise=steps,
         )
-        for n, k in enumerate(group):
-            domain.layout.accumulate(total, k, x0[n : n + 1], domain.weights[k].to(total))
+        domain.merge(total, group, x0)
     return total[0, 0]
 
 
@@ -468,26 +491,22 @@ def _patch_denoiser(
     day: _Day, windows: Sequence[Grid], options: Options
 ) -> Callable[[Tensor, float], Tensor]:
     model = day.domain.model
-    c = (
-        torch.stack([day.condition(w) for w in windows])
-        .to(options.device)
-        .contiguous(memory_format=torch.channels_last)
-    )
+    seen = model.seen(torch.stack([day.condition(w) for w in windows]).to(options.device))
     contexts = [h for w in windows if (h := day.context(w)) is not None]
     h = [torch.cat(level) for level in zip(*contexts, strict=True)] or None
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
-        return _estimate(model, options, x_t, t, c, h)
+        return _estimate(model, options, x_t, t, seen, h)
 
     return denoise
 
 
 def _estimate(
-    model: Downscaler, options: Options, x_t: Tensor, t: float, c: Tensor, h: list[Tensor] | None
+    model: Downscaler, options: Options, x_t: Tensor, t: float, seen: Tensor, h: list[Tensor] | None
 ) -> Tensor:
     level = torch.full((len(x_t),), t, device=x_t.device)
     x = x_t.contiguous(memory_format=torch.channels_last)
-    prediction = model.network(options.sampler, t)(x, level, c, h)
+    prediction = model.predicted(x, level, seen, h, model.network(options.sampler, t))
     return estimate(model.schedule, x_t, prediction, level)
 
 

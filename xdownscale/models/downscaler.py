@@ -241,6 +241,26 @@ class Downscaler:
             return None
         return self.denoiser.project(conditioning.encode(self.encoder, history, mask, coarse))
 
+    def seen(self, condition: Tensor) -> Tensor:
+        """What the network makes of a condition, shape (B, C, H, W), once for all evaluations.
+
+        Returns
+        -------
+        Tensor
+            The condition itself, channels last, if the network has no `look`.
+        """
+        if hasattr(self.denoiser, "look"):
+            return self.denoiser.look(condition)
+        return condition.contiguous(memory_format=torch.channels_last)
+
+    def predicted(
+        self, x_t: Tensor, level: Tensor, seen: Tensor, context: list[Tensor] | None, network: Denoiser
+    ) -> Tensor:
+        """What one of the model's networks predicts for a condition that was `seen`."""
+        again = network.again if hasattr(self.denoiser, "look") else network
+        prediction: Tensor = again(x_t, level, seen, context)
+        return prediction
+
     def to(self, device: torch.device | str) -> Downscaler:
         """Move the networks to a device, in place."""
         for network in (self.denoiser, self.encoder, self.fast):

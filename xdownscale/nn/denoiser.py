@@ -90,6 +90,28 @@ class Denoiser(nn.Module):
         stack = torch.cat(native, dim=1)
         return [projection(stack) for projection in self.projections]
 
+    def look(self, condition: Tensor) -> Tensor:
+        """What the first layer makes of the condition, once for all evaluations of a day.
+
+        Parameters
+        ----------
+        condition : Tensor, shape (B, condition, H, W)
+
+        Returns
+        -------
+        Tensor, shape (B, channels[0], H / 2, W / 2)
+        """
+        seen: Tensor = self.unet.look(condition)
+        return seen
+
+    def again(
+        self, x_t: Tensor, level: Tensor, seen: Tensor, context: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """What `forward` gives, to rounding, for a condition seen by `look`."""
+        self._check(x_t)
+        out: Tensor = self.unet(x_t, self.embed(level), context, seen)
+        return out
+
     def forward(
         self, x_t: Tensor, level: Tensor, condition: Tensor, context: Sequence[Tensor] | None = None
     ) -> Tensor:
@@ -107,12 +129,15 @@ class Denoiser(nn.Module):
         -------
         Tensor, shape (B, 1, H, W)
         """
+        self._check(x_t)
+        out: Tensor = self.unet(torch.cat([x_t, condition], dim=1), self.embed(level), context)
+        return out
+
+    def _check(self, x_t: Tensor) -> None:
         if x_t.shape[-2] % self.multiple or x_t.shape[-1] % self.multiple:
             raise ValueError(
                 f"the field is {tuple(x_t.shape[-2:])} cells: expected multiples of {self.multiple}"
             )
-        out: Tensor = self.unet(torch.cat([x_t, condition], dim=1), self.embed(level), context)
-        return out
 
 
 class Second(Denoiser):
@@ -157,6 +182,16 @@ class Nothing(Denoiser):
         self.context = ()
         self.strides = (2, 4, 8)
         self.multiple = self.strides[-1]
+
+    def look(self, condition: Tensor) -> Tensor:
+        """The condition, of which nothing is made."""
+        return condition
+
+    def again(
+        self, x_t: Tensor, level: Tensor, seen: Tensor, context: Sequence[Tensor] | None = None
+    ) -> Tensor:
+        """Zeros of x_t's shape."""
+        return self.forward(x_t, level, seen, context)
 
     def forward(
         self, x_t: Tensor, level: Tensor, condition: Tensor, context: Sequence[Tensor] | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle, silu
+from torch.nn.functional import conv2d, interpolate, pixel_shuffle, pixel_unshuffle, silu
 
 from xdownscale.nn.layers import ResBlock, RMSNorm, zeroed
 
@@ -46,9 +46,36 @@ class UNet(nn.Module):
         self.norm = RMSNorm(channels[0])
         self.head = zeroed(nn.Conv2d(channels[0], 4, 3, padding=1))
 
-    def forward(self, x: Tensor, embedding: Tensor, context: Sequence[Tensor] | None = None) -> Tensor:
-        """x, shape (B, inputs, H, W), to (B, 1, H, W); context, shapes (B, C_l, H / s_l, W / s_l)."""
-        x = self.stem(pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last))
+    def look(self, x: Tensor) -> Tensor:
+        """What the stem makes of all but the first channel, (B, inputs - 1, H, W): (B, C_0, H / 2, W / 2)."""
+        return conv2d(_unshuffled(x), self.stem.weight[:, 4:], self.stem.bias, padding=1)
+
+    def forward(
+        self,
+        x: Tensor,
+        embedding: Tensor,
+        context: Sequence[Tensor] | None = None,
+        seen: Tensor | None = None,
+    ) -> Tensor:
+        """Fields to a field.
+
+        Parameters
+        ----------
+        x : Tensor, shape (B, inputs, H, W)
+            Or the first channel alone, (B, 1, H, W), where the others were `seen`.
+        embedding : Tensor, shape (B, E)
+        context : sequence of Tensor, shapes (B, C_l, H / s_l, W / s_l), optional
+        seen : Tensor, shape (B, C_0, H / 2, W / 2), optional
+            From `look`.
+
+        Returns
+        -------
+        Tensor, shape (B, 1, H, W)
+        """
+        if seen is None:
+            x = self.stem(_unshuffled(x))
+        else:
+            x = seen + conv2d(_unshuffled(x), self.stem.weight[:, :4], padding=1)
         skips = []
         for i, blocks in enumerate(self.down):
             x = self.downs[i - 1](x) if i else x
@@ -63,6 +90,10 @@ class UNet(nn.Module):
             for block in self.up[i]:  # type: ignore[attr-defined]
                 x = block(x, embedding)
         return pixel_shuffle(self.head(silu(self.norm(x))), 2)
+
+
+def _unshuffled(x: Tensor) -> Tensor:
+    return pixel_unshuffle(x, 2).contiguous(memory_format=torch.channels_last)
 
 
 def _blocks(channels: int, count: int, embedding: int) -> nn.ModuleList:

@@ -139,6 +139,30 @@ def test_fields_add_up_in_any_batches(monkeypatch) -> None:
     np.testing.assert_allclose(sphere.add(fields), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("counted", [0, 2**19])
+def test_cosine_transforms_give_what_whole_ones_give(monkeypatch, weighted, counted) -> None:
+    grid = Grid(Axis(10.0, 0.5, 0, 41, "latitude"), Axis(40.0, 0.625, 0, 83, "longitude"))
+    fields = 1e-3 * np.stack([noisy(grid.shape, seed) for seed in range(3)])
+    weights = np.random.default_rng(9).uniform(0.0, 2.0, fields.shape).round(1) if weighted else None
+    sphere = Sphere(grid, Lags((0.0, 50.0, 51.0, 300.0, 900.0)), weighted)
+    assert sphere.even
+    monkeypatch.setattr("xdownscale.diagnostics.variogram.sphere._COUNTED", counted)
+    found = sphere.add(fields, weights)
+    monkeypatch.setattr(Sphere, "even", False)
+    whole = Sphere(grid, sphere.lags, weighted).add(fields, weights)
+    np.testing.assert_allclose(found, whole, rtol=1e-12)
+    np.testing.assert_array_equal(found[3], whole[3])
+
+
+def test_float32_counts_as_many_pairs_as_it_is_trusted_with() -> None:
+    grid = Grid(Axis(0.0, 0.01, 0, 2, "latitude"), Axis(0.0, 0.01, 0, 20_000, "longitude"))
+    fields = np.zeros((26, *grid.shape))
+    found = Sphere(grid, Lags((0.0, 0.5, 1.2))).add(fields)[3, 0]
+    # beside one another, and above one another: 1.112 km apart
+    assert found.tolist() == [0, 26 * (2 * 19_999 + 20_000)]
+
+
 def test_constant_fields_have_no_semivariance_at_all() -> None:
     sphere = Sphere(GRIDS["window"], Lags((0.0, 700.0, 2000.0)))
     assert (sphere.add(np.full((1, 9, 13), 0.1))[0] == 0.0).all()

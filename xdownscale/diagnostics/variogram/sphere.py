@@ -7,8 +7,14 @@ along longitude (as in `variogram.plane`), for every two rows with R |dphi| < th
 
 solved for dlambda cuts the lag edges exactly: no pair is compared with an edge by its rounded distance.
 Rows are padded by zeros; where pairs meet on the far side of the globe, the transform is as long as the
-parallel. A pair's azimuth is the bearing of its great circle at its middle, with a = cos(phi_1) cos(phi_2)
-sin(dlambda),
+parallel. Where neither that nor directions matter, pairs to the east and west are wanted together: the even
+part c(j) + c(-j) of the correlation, whose spectrum is real. With spectra F at the odd multiples of half a
+step in wavenumber, it is a cosine transform of half the length,
+
+    c(j) + c(-j) = (2/n) sum_k Re(conj(F_1k) F_2k) cos(pi j (2 k + 1) / n),   k = 0 .. n/2 - 1
+
+and pairs, being whole numbers, are counted in float32 where it counts exactly. A pair's azimuth is the
+bearing of its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
 
     tan(azimuth) = a / (cos(d / 2R) (sin(phi_2) - sin(phi_1)))
 
@@ -28,6 +34,8 @@ from xdownscale.diagnostics.variogram.cells import Cells
 from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from xdownscale.diagnostics.variogram.lags import Lags
@@ -37,6 +45,7 @@ __all__ = ["Sphere", "great_circle"]
 
 _MERIDIAN = 1e-12  # below it, a pair at a pole or across one lies along a meridian
 _BATCH = 2**27  # bytes of row spectra held at a time; one field at least
+_COUNTED = 2**19  # cells of a row, of all fields held, that float32 counts to a tenth
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Sphere:
     @cached_property
     def widest(self) -> int:
         """Most columns between the cells of a pair within the longest lag, over all pairs of rows."""
-        most = max(int(self._cuts(i)[:, -1].max()) for i in range(self.grid.y.size)) - 1
+        most = max(int(self._cuts(i, slice(-1, None)).max()) for i in range(self.grid.y.size)) - 1
         return int(np.clip(most, 0, min(self.grid.x.size - 1, int(180.0 / self.grid.x.step + 1e-6))))
 
     @property
@@ -102,7 +111,12 @@ class Sphere:
         """Length of the transforms along longitude."""
         if self.circular:
             return int(self.grid.x.period or 0)
-        return int(fft.next_fast_len(self.grid.x.size + self.widest, real=True))
+        return 2 * int(fft.next_fast_len((self.grid.x.size + self.widest + 1) // 2, real=True))
+
+    @property
+    def even(self) -> bool:
+        """Whether pairs to the east and west are summed together, by cosine transforms."""
+        return not (self.circular or self.lags.azimuths)
 
     def add(self, fields: NDArray[Any], weights: NDArray[Any] | None = None) -> NDArray[np.float64]:
         """Sums by class of lag.
@@ -125,6 +139,9 @@ class Sphere:
         for first in range(0, len(fields), size):
             some = slice(first, first + size)
             own = weights[some] if weights is not None and weights.ndim == 3 else weights
+            if self.even:
+                self._add_even(fields[some], own, sums)
+                continue
             rows = self._transformed(fields[some], own)
             for i in range(self.grid.y.size):
                 self._add_row(i, rows, sums)
@@ -154,26 +171,70 @@ class Sphere:
         reach = int(self.lags.edges[-1] / (EARTH_RADIUS * np.deg2rad(self.grid.y.step)) + 1e-6)
         return slice(i, min(i + reach + 1, self.grid.y.size))
 
-    def _cuts(self, i: int) -> NDArray[np.int64]:
+    def _cuts(self, i: int, edges: slice = slice(None)) -> NDArray[np.int64]:
         """Columns apart from which on a pair is at or beyond each edge, shape (rows, edges)."""
         phi = self._phi[self._rows_near(i), None]
         across = np.cos(phi) * np.cos(self._phi[i])
-        left = self._haversines - np.sin((phi - self._phi[i]) / 2) ** 2
+        left = self._haversines[edges] - np.sin((phi - self._phi[i]) / 2) ** 2
         share = np.clip(left / np.maximum(across, 1e-300), 0.0, 1.0)
         columns = np.ceil(2 * np.arcsin(np.sqrt(share)) / self._dlambda)
         beyond = self.grid.x.size + round(360.0 / self.grid.x.step)
         return np.where(left >= across, beyond, np.where(left > 0, columns, 0)).astype(np.int64)
 
-    def _transformed(self, fields: NDArray[Any], weights: NDArray[Any] | None) -> NDArray[np.complex128]:
-        """Spectra along longitude of w z^2, w, w z and, if weighted, the valid cells: (T, 3 or 4, ny, F)."""
-        spectra = []
+    def _parts(self, fields: NDArray[Any], weights: NDArray[Any] | None) -> Iterator[NDArray[np.float64]]:
+        """Of each field w z^2, w, w z and, if weighted, the valid cells: (3 or 4, ny, nx)."""
         for t, field in enumerate(fields):
-            own = weights[t] if weights is not None and weights.ndim == 3 else weights
-            cells = Cells.of(field, own)
+            cells = Cells.of(field, weights[t] if weights is not None and weights.ndim == 3 else weights)
             parts = [cells.w * cells.z**2, cells.w, cells.w * cells.z]
-            parts += [cells.valid.astype(np.float64)] * self.weighted
-            spectra.append(fft.rfft(np.stack(parts), self.length))
-        return np.stack(spectra)
+            yield np.stack([*parts, cells.valid] if self.weighted else parts)
+
+    def _transformed(self, fields: NDArray[Any], weights: NDArray[Any] | None) -> NDArray[np.complex128]:
+        """Their spectra along longitude: (T, 3 or 4, ny, F)."""
+        return np.stack([fft.rfft(parts, self.length) for parts in self._parts(fields, weights)])
+
+    def _halfway(self, fields: NDArray[Any], weights: NDArray[Any] | None) -> NDArray[np.float64]:
+        """Their spectra at odd multiples of half a step, real and imaginary: (ny, 3 or 4, T, 2, F)."""
+        rows = np.empty((self.grid.y.size, 3 + self.weighted, len(fields), 2, self.length // 2))
+        for t, parts in enumerate(self._parts(fields, weights)):
+            odd = fft.rfft(parts.swapaxes(0, 1), 2 * self.length)[..., 1::2]
+            rows[:, :, t, 0], rows[:, :, t, 1] = odd.real, odd.imag
+        return rows
+
+    def _add_even(
+        self, fields: NDArray[Any], weights: NDArray[Any] | None, sums: NDArray[np.float64]
+    ) -> None:
+        """Pairs of all rows, without directions."""
+        rows = self._halfway(fields, weights)
+        count = rows[:, 3 if self.weighted else 1]
+        if len(fields) * self.grid.x.size <= _COUNTED:
+            count = count.astype(np.float32)
+        for i in range(self.grid.y.size):
+            cuts = self._cuts(i)
+            columns = min(int(cuts[:, -1].max()), self.widest + 1)
+            if columns < 1:
+                continue
+            near = self._rows_near(i)
+            pairs = np.rint(self._summed(_products(count[i], count[near]), columns))
+            square, one, value = rows[i, :3]
+            squares = _products(np.stack([one, square, -2 * value]), rows[near, :3])
+            weight = self._summed(_products(one, rows[near, 1]), columns) if self.weighted else pairs
+            length = weight * self._geometry(i, columns + 1)[0]
+            found = [_between(p, cuts) for p in (self._summed(squares, columns), weight, length)]
+            found.append(_between(pairs, cuts) if self.weighted else found[1])
+            sums[:, :-1] += found
+
+    def _summed(self, spectrum: NDArray[Any], columns: int) -> NDArray[np.float64]:
+        """Sums over the pairs of a row with those near it, each once, by columns apart: (rows, columns + 1).
+
+        The last column is 0.
+        """
+        even = fft.dct(spectrum, type=2, overwrite_x=True)
+        out = np.zeros((len(even), columns + 1))
+        np.multiply(even[:, :columns], 2 / self.length, out=out[:, :-1])
+        out[:, 0] /= 2
+        out[0] /= 2
+        out[0, 0] = 0.0
+        return out
 
     def _add_row(self, i: int, rows: NDArray[np.complex128], sums: NDArray[np.float64]) -> None:
         """Pairs of row i with itself and with the rows north of it."""
@@ -274,6 +335,21 @@ def great_circle(
     near = np.sin((psi - phi) / 2) ** 2 + across * np.sin(half) ** 2
     far = np.sin((psi + phi) / 2) ** 2 + across * np.cos(half) ** 2
     return np.asarray(2 * EARTH_RADIUS * np.arctan2(np.sqrt(near), np.sqrt(far)))
+
+
+def _products(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Sums of a b over all axes but rows and F, shape (rows, F): a (..., F), b (rows, ..., F)."""
+    flat = a.reshape(-1, a.shape[-1])
+    return np.asarray(np.einsum("pf,rpf->rf", flat, b.reshape(len(b), *flat.shape)))
+
+
+def _between(part: NDArray[np.float64], cuts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sums between the cuts of each row, over all rows, shape (bins,); the last column is 0."""
+    width = part.shape[1]
+    at = np.minimum(cuts, width - 1) + width * np.arange(len(cuts))[:, None]
+    found = np.add.reduceat(part.ravel(), at.ravel()).reshape(at.shape)[:, :-1]
+    # between equal indices reduceat gives what stands there
+    return np.asarray(np.where(at[:, :-1] < at[:, 1:], found, 0.0).sum(axis=0))
 
 
 def _bins(cuts: NDArray[np.int64], columns: int) -> NDArray[np.intp]:

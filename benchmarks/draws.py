@@ -99,7 +99,9 @@ def draw_diffusers(asked: Any) -> Result:
     against = f"DPMSolverMultistepScheduler, {evaluations} evaluations, whole field in one piece"
     fine = refined(given[1], model.fine).shape
     figures = [
-        Figure.faster("processor time of a draw", seconds["ours"], seconds["diffusers"], against, at_least=1.0)
+        Figure.faster(
+            "processor time of a draw", seconds["ours"], seconds["diffusers"], against, at_least=1.0
+        )
     ]
     own = theirs = truth = None
     if asked.model:
@@ -155,7 +157,7 @@ def day(asked: Any) -> Result:
     given = days(model, shape)
     rounds = 1 if asked.small else 3
     seconds = alternate({"day": partial(draw, model, given, options(model))}, rounds)["day"]
-    peak, pixels = apart(memory, name, shape)
+    peak, pixels = apart(memory, name, shape, here=asked.small)
     middle = float(np.median(seconds))
     figures = (
         _amount("one day, one member, processor time", middle, "s", seconds),
@@ -172,7 +174,9 @@ def day_members(asked: Any) -> Result:
     name = SMALL if asked.small else asked.network
     model = network(name)
     given = days(model, shape)
-    seconds, _ = timed(partial(draw, model, given, options(model, members=tuple(range(members)))), time.process_time)
+    seconds, _ = timed(
+        partial(draw, model, given, options(model, members=tuple(range(members)))), time.process_time
+    )
     computed = f"a season of 92 days, {members} members, computed as 92 times the day"
     figures = (
         _amount(f"one day, {members} members, processor time", seconds / 60, "min"),
@@ -199,7 +203,12 @@ def noise(asked: Any) -> Result:
     figures = (
         Figure.as_much("processor time of the noise", seconds["shaped"], seconds["randn"], "torch.randn"),
         Figure.as_much(
-            "share of a draw", seconds["shaped"], seconds["draw"], "the whole draw", at_most=0.03, kind="share"
+            "share of a draw",
+            seconds["shaped"],
+            seconds["draw"],
+            "the whole draw",
+            at_most=0.03,
+            kind="share",
         ),
     )
     return Result(figures, rounds, (f"{y[1]} x {x[1]} cells; network {model.card.name}.",))

@@ -63,8 +63,20 @@ def alternate(
     return seconds
 
 
-def apart(job: Callable[..., Any], *given: object) -> Any:
-    """What a function of one of these modules gives in a fresh process; arguments and result as JSON has them."""
+def apart(job: Callable[..., Any], *given: object, here: bool = False) -> Any:
+    """What a function of one of these modules gives in a fresh process.
+
+    Parameters
+    ----------
+    job : callable
+        Named in a module of this folder.
+    *given : object
+        Arguments, as JSON has them; so is the result.
+    here : bool
+        Call it in this process instead: enough to see that it runs.
+    """
+    if here:
+        return job(*given)
     command = [sys.executable, __file__, job.__module__, job.__name__, json.dumps(given)]
     if job.__module__ == "__main__":
         command[2] = Path(sys.argv[0]).stem
@@ -87,7 +99,7 @@ def missing(modules: Iterable[str]) -> list[str]:
 
 
 class Peak:
-    """Peak of the resident set inside a `with`, over what was there before; in `bytes` afterwards."""
+    """Peak of the resident set inside a `with`, over what was there before, a page at least; in `bytes` afterwards."""
 
     bytes: float = 0.0
 
@@ -97,7 +109,7 @@ class Peak:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.bytes = resident("VmHWM") - self._before
+        self.bytes = max(4096.0, resident("VmHWM") - self._before)
 
 
 def resident(name: str) -> float:

@@ -71,7 +71,9 @@ def _miniature() -> Downscaler:
     return model
 
 
-def days(model: Downscaler, shape: tuple[int, int], count: int | None = None) -> tuple[np.ndarray, Grid, list[int]]:
+def days(
+    model: Downscaler, shape: tuple[int, int], count: int | None = None
+) -> tuple[np.ndarray, Grid, list[int]]:
     """Coarse July days on a window amid the fine grid's Asian part.
 
     Parameters
@@ -88,7 +90,7 @@ def days(model: Downscaler, shape: tuple[int, int], count: int | None = None) ->
     count = model.history if count is None else count
     y, x = model.coarse.y.size, model.coarse.x.size
     rows = min(max(0, 246 - shape[0] // 2), y - shape[0])
-    columns = min(max(0, 423 - shape[1] // 2), x - shape[1])
+    columns = min(max(0, 424 - shape[1] // 2), x - shape[1])
     grid = model.coarse.window((rows, shape[0]), (columns, shape[1]))
     values = np.random.default_rng(0).gamma(2.0, 0.15, (count, *shape))
     return values, grid, [_FIRST_DAY + n * DAY_US for n in range(count)]
@@ -102,7 +104,13 @@ def located(model: Downscaler, da: xr.DataArray) -> tuple[np.ndarray, Grid, list
 
 def options(model: Downscaler, **changes: Any) -> engine.Options:
     """What `predict` would draw by default: one member, the card's sampler, default patches, conserving."""
-    given = {"members": (0,), "seed": 0, "product": "draw", "sampler": model.sampler, "tiling": xdownscale.Tiling()}
+    given = {
+        "members": (0,),
+        "seed": 0,
+        "product": "draw",
+        "sampler": model.sampler,
+        "tiling": xdownscale.Tiling(),
+    }
     return engine.Options(**(given | changes))  # fmt: skip
 
 
@@ -154,5 +162,3 @@ def counted(model: Downscaler) -> Iterator[list[int]]:
         yield cells
     finally:
         hook.remove()
-
-

@@ -13,12 +13,8 @@ or could not run.
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
-    os.environ[_name] = "1"
-
 import argparse
+import os
 import sys
 import time
 import warnings
@@ -27,6 +23,8 @@ from pathlib import Path
 from catalogue import BENCHMARKS, Asked, Benchmark, carried_out
 from page import PAGE, page, told
 from record import STORE, Entry, read, write
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def main() -> int:
@@ -39,6 +37,9 @@ def main() -> int:
         PAGE.write_text(page(read(asked.store)), encoding="utf-8")
         print(f"wrote {PAGE.name}")
         return 0
+    os.environ |= dict.fromkeys(
+        _THREADS, "1"
+    )  # before numpy and torch are loaded, here and in processes apart
     import torch
 
     torch.set_num_threads(1)

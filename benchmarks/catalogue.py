@@ -1,7 +1,7 @@
 """Every benchmark by name: what it is, what it must have, and the function that runs it.
 
-A function takes what was asked for (`Asked`) and gives a `Result`. A benchmark whose peer is not installed, or
-that fails, is told as absent; nothing is put in its place.
+A function takes what was asked for (`Asked`) and gives a `Result`. A benchmark whose peer is not installed,
+or that fails, is told as absent; nothing is put in its place.
 """
 
 from __future__ import annotations

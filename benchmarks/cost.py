@@ -63,7 +63,7 @@ def _counted(asked: Any, what: str) -> Result:
         at_most=FLAT,
         unit="MB",
     )
-    note = "Lazy: one day and one member a block, reduced to a mean by dask's synchronous scheduler, each in a fresh process."
+    note = "Lazy: a day and member a block, reduced to a mean one after the other, each in a fresh process."
     return Result((*found.figures, memory), found.rounds, (*found.notes, note))
 
 

@@ -22,7 +22,7 @@ from measure import MEGA, Peak, alternate, apart, timed
 from networks import SMALL, ancestral, counted, days, draw, located, network, options, sampling
 from record import Figure, Result
 
-from xdownscale import Sampler, Tiling, nature_run
+from xdownscale import Tiling, nature_run
 from xdownscale.diagnostics.skill import crps
 from xdownscale.grid import refined
 from xdownscale.inference.engine import lay
@@ -75,12 +75,12 @@ def draw_paper(size: int, asked: Any) -> Result:
         Figure.faster("wall time of a draw", before + after, wall, recipe_name, at_least=8000),
         score(own, np.stack(theirs), truth, recipe_name, absent=None if asked.model else _COSTS_ONLY),
     )
-    notes = (
-        f"{own.shape[-2]} x {own.shape[-1]} fine cells ({coarse.shape[-2]} x {coarse.shape[-1]} coarse ones); "
-        f"network {asked.network}; our evaluations count the margin that the domain is given on each side.",
-        "The recipe ran in full, once a member; ours three times before it and three times after it.",
+    sizes = (
+        f"{own.shape[-2]} x {own.shape[-1]} fine cells ({coarse.shape[-2]} x {coarse.shape[-1]} coarse ones)"
     )
-    return Result(figures, 6, notes)
+    margin = "our evaluations count the margin that the domain is given on each side"
+    turns = "The recipe ran in full, once a member; ours three times before it and three times after it."
+    return Result(figures, 6, (f"{sizes}; network {asked.network}; {margin}.", turns))
 
 
 def draw_diffusers(asked: Any) -> Result:
@@ -110,11 +110,10 @@ def draw_diffusers(asked: Any) -> Result:
         own = draw(model, real, options(model, members=tuple(range(asked.members))))
         theirs = np.stack([by_diffusers(reference, real, evaluations, m) for m in range(asked.members)])
     figures.append(score(own, theirs, truth, against, absent=None if asked.model else _COSTS_ONLY))
-    notes = (
-        f"{fine[0]} x {fine[1]} fine cells; network {model.card.name}. Ours has patches of 496 cells, shaped noise, "
-        "the encoder and exact conservation; theirs the encoder, white noise and no conservation.",
-    )
-    return Result(tuple(figures), rounds, notes)
+    ours = "Ours has patches of 496 cells, shaped noise, the encoder and exact conservation"
+    without = "theirs the encoder, white noise and no conservation"
+    sizes = f"{fine[0]} x {fine[1]} fine cells; network {model.card.name}"
+    return Result(tuple(figures), rounds, (f"{sizes}.", f"{ours}; {without}."))
 
 
 def by_diffusers(model: Downscaler, given: tuple[Any, Any, Any], evaluations: int, member: int) -> np.ndarray:
@@ -215,7 +214,7 @@ def noise(asked: Any) -> Result:
 
 
 def memory(name: str, shape: tuple[int, int]) -> tuple[float, int]:
-    """Peak resident memory [bytes] of a draw over what was there before, and its cells; in its own process."""
+    """Peak resident memory of a draw [bytes], and its cells; in its own process."""
     torch.set_num_threads(1)
     model = network(name)
     draw(model, days(model, (4, 5)), options(model))
@@ -226,7 +225,7 @@ def memory(name: str, shape: tuple[int, int]) -> tuple[float, int]:
 
 
 def world(model: Downscaler, size: int, *, small: bool) -> tuple[xr.DataArray, xr.DataArray]:
-    """Coarse days of a nature run that no model has seen, and the last day's fine truth on the drawn cells."""
+    """Coarse days of a nature run that no model has seen, and the last day's fine truth."""
     run = nature_run.NatureRun("2005-07-14", days=5, seed=3, region=REGION, spinup=0 if small else 10)
     truth, coarse = (field.DUEXTTAU for field in nature_run.to_datasets(run))
     rows, columns = max(2, size // 8), max(2, round(size / 10))
@@ -302,7 +301,6 @@ def _box(model: Downscaler, given: tuple[Any, Any, Any], name: str) -> str:
     grid = given[1]
     fine = refined(grid, model.fine)
     y, x = grid.y.values, grid.x.values
-    return (
-        f"Coarse cells from {y[0]:g} to {y[-1]:g} N and {x[0]:g} to {x[-1]:g} E, {fine.shape[0]} x {fine.shape[1]} "
-        f"fine cells; network {name}, {model.sampler.evaluations} evaluations, conservation included."
-    )
+    box = f"Coarse cells from {y[0]:g} to {y[-1]:g} N and {x[0]:g} to {x[-1]:g} E"
+    how = f"network {name}, {model.sampler.evaluations} evaluations, conservation included"
+    return f"{box}, {fine.shape[0]} x {fine.shape[1]} fine cells; {how}."

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -103,9 +103,9 @@ class Peak:
 
     bytes: float = 0.0
 
-    def __enter__(self) -> Peak:
+    def __enter__(self) -> Self:
         self._before = resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew here
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew here
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from xdownscale.grid import G5NR, MERRA2, coarsening, refined
 
 
 def conservative(asked: Any) -> Result:
-    """Coarse means of a global field of 0.0625 degree: by rows and columns, and by a product with all cells."""
+    """Coarse means of a global field of 0.0625 degree: by rows and columns, and by one product."""
     target = MERRA2.window((150, 40), (200, 50)) if asked.small else MERRA2
     source = refined(target, G5NR)
     operator = coarsening(source, target)
@@ -31,11 +31,9 @@ def conservative(asked: Any) -> Result:
         ),
         Figure("largest relative difference of the results", "difference", worst, at_most=1e-12),
     )
-    notes = (
-        f"{source.shape[0]} x {source.shape[1]} cells to {target.shape[0]} x {target.shape[1]}; the matrix, of "
-        f"{matrix.nnz / 1e6:.1f} million entries, is built beforehand.",
-    )
-    return Result(figures, rounds, notes)
+    sizes = f"{source.shape[0]} x {source.shape[1]} cells to {target.shape[0]} x {target.shape[1]}"
+    entries = f"{matrix.nnz / 1e6:.1f} million entries"
+    return Result(figures, rounds, (f"{sizes}; the matrix, of {entries}, is built beforehand.",))
 
 
 def _product(matrix: Any, field: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -18,10 +18,11 @@ _TOP = """\
 
 # Performance
 
-What `make bench` found, as it is stored in `benchmarks/results.json`. Every ratio is of medians measured side by side in one run, the
-two taking turns, with one thread; the range over the rounds is in brackets. Processor seconds are those of one thread: on a quiet
-machine, of the clock. A ratio is *times faster* if it is the other's time over ours, *times as much* if it is ours over the
-other's. Targets that are missed are listed as such, and what could not be measured is told as absent.
+What `make bench` found, as stored in `benchmarks/results.json`. Every ratio is of medians measured side by
+side in one run, the two taking turns, with one thread; the range over the rounds is in brackets. Processor
+seconds are those of one thread: on a quiet machine, of the clock. *Times faster* is the other's time over
+ours, *times as much* ours over the other's. Targets that are missed are listed as such, and what could not
+be measured is told as absent.
 """
 
 
@@ -57,7 +58,8 @@ def told(entry: Entry, seconds: float) -> str:
 def _counted(entries: dict[str, Entry], figures: list[Figure]) -> str:
     met = [f.met for f in figures]
     absent = sum(e.absent is not None for e in entries.values()) + sum(f.absent is not None for f in figures)
-    summary = f"Of {met.count(True) + met.count(False)} figures with a target {met.count(True)} meet it; {absent} are absent."
+    yes, no = met.count(True), met.count(False)
+    summary = f"Of {yes + no} figures with a target {yes} meet it; {absent} are absent."
     return f"{summary}\n\n" + _table(
         ("benchmark", "quantity", "found", "target", "met"),
         (
@@ -89,8 +91,8 @@ def _rounds(entry: Entry) -> str:
 def _machine(found: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     return (
-        f"{found['processor']}, {found['cores']} cores, {found['threads']} thread used, {found['memory_gb']:g} GB, "
-        f"{found['system']}, load {found['load']:g} at the start; {versions}"
+        f"{found['processor']}, {found['cores']} cores, {found['threads']} thread used, "
+        f"{found['memory_gb']:g} GB, {found['system']}, load {found['load']:g} at the start; {versions}"
     )
 
 

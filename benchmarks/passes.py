@@ -35,7 +35,7 @@ LEVEL = 0.5
 
 
 def merge_monai(asked: Any) -> Result:
-    """One merged pass over 2048 x 2048 cells: time, memory, and how near each is to the field in one piece."""
+    """One merged pass over 2048 x 2048 cells: time, memory, and distance from the field in one piece."""
     name, shape, patch = (SMALL, (10, 8), 160) if asked.small else (asked.network, WIDE, PATCH)
     model = network(name)
     given = days(model, shape)
@@ -62,13 +62,15 @@ def merge_monai(asked: Any) -> Result:
             at_most=1.0, unit="MB",
         ),
         Figure.as_much(
-            "rms difference from the field in one piece, in its deviations", [apart_by["ours"]], [apart_by["monai"]],
-            against, unit="",
+            "rms difference from the field in one piece, in its deviations", [apart_by["ours"]],
+            [apart_by["monai"]], against, unit="",
         ),
     )  # fmt: skip
+    cells, spacing = f"{start.shape[-2]} x {start.shape[-1]} cells", Tiling(patch=patch).spacing
     notes = (
-        f"{start.shape[-2]} x {start.shape[-1]} cells, patches of {patch} every {Tiling(patch=patch).spacing}; "
-        f"network {name}. Memory is that of a process of its own each, over what it held with the network loaded.",
+        f"{cells}, patches of {patch} every {spacing}; network {name}.",
+        "Memory is that of a process of its own each, over what it held with the network loaded.",
+        "The engine cuts condition and features once for all evaluations: that is not in its time.",
     )
     return Result(figures, rounds, notes)
 
@@ -163,16 +165,14 @@ def ceiling(asked: Any) -> Result:
     )
     figures = (
         Figure(
-            "share of the convolution ceiling that the pass reaches", "share", found.value, "s", found.other, found.ours,
-            against, at_least=0.7, lowest=found.lowest, highest=found.highest,
+            "share of the convolution ceiling that the pass reaches", "share", found.value, "s", found.other,
+            found.ours, against, at_least=0.7, lowest=found.lowest, highest=found.highest,
         ),
         Figure("the ceiling", "amount", work / (found.ours or 1.0) / 1e9, "GFLOP/s"),
     )  # fmt: skip
-    notes = (
-        f"{start.shape[-2]} x {start.shape[-1]} cells in one default patch, {len(calls)} convolutions, "
-        f"{work / 1e9:.1f} GFLOP; network {model.card.name}.",
-    )
-    return Result(figures, rounds, notes)
+    cells = f"{start.shape[-2]} x {start.shape[-1]} cells in one default patch"
+    told = f"{len(calls)} convolutions, {work / 1e9:.1f} GFLOP; network {model.card.name}"
+    return Result(figures, rounds, (f"{cells}, {told}.",))
 
 
 def convolutions(model: Downscaler, run: Callable[[], Any]) -> list[tuple[torch.nn.Conv2d, tuple[int, ...]]]:

@@ -8,7 +8,7 @@ path is kept.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import importlib.metadata
 import json
 import os
@@ -114,8 +114,8 @@ class Figure:
         ours, other = (bottom, top) if swap else (top, bottom)
         ends = (min(each), max(each)) if len(each) > 1 else (None, None)
         return cls(
-            quantity, kind, top / bottom, unit, ours, other, against, at_least, at_most, lowest=ends[0], highest=ends[1]
-        )  # fmt: skip
+            quantity, kind, top / bottom, unit, ours, other, against, at_least, at_most, ends[0], ends[1]
+        )
 
     @property
     def met(self) -> bool | None:
@@ -129,7 +129,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Result:
-    """What a benchmark's function gives: its figures, the rounds behind a median, and what else must be said."""
+    """What a benchmark's function gives: figures, rounds behind a median, and what else must be said."""
 
     figures: tuple[Figure, ...]
     rounds: int = 1
@@ -164,7 +164,7 @@ class Entry:
     notes: tuple[str, ...] = ()
     small: bool = False
     absent: str | None = None
-    date: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).date().isoformat())
+    date: str = field(default_factory=lambda: dt.datetime.now(dt.UTC).date().isoformat())
     machine: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -107,7 +107,8 @@ def against_peers(name: str, asked: Any) -> Result:
         for peer, theirs in seconds.items()
     )
     to = f"{FIELDS[name][1]:g} {'cells' if name == 'plane' else 'km'}"
-    note = f"{shape[0]} x {shape[1]} cells of which {cells:,} are valid, exact, to {to} in 24 bins, without a fit."
+    valid = f"{shape[0]} x {shape[1]} cells of which {cells:,} are valid"
+    note = f"{valid}, exact, to {to} in 24 bins, without a fit."
     return Result(figures, count, (note,))
 
 

@@ -19,9 +19,16 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-__all__ = ["MEGA", "Peak", "alternate", "apart", "exponent", "missing", "resident", "timed"]
+__all__ = ["MEGA", "Peak", "alternate", "apart", "both_clocks", "exponent", "missing", "resident", "timed"]
 
 MEGA = 1e6
+
+
+def both_clocks(job: Callable[[], Any]) -> tuple[float, float, Any]:
+    """Seconds by the clock and of the processor that a job takes, and what it gives."""
+    wall, spent = time.perf_counter(), time.process_time()
+    found = job()
+    return time.perf_counter() - wall, time.process_time() - spent, found
 
 
 def timed(job: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> tuple[float, Any]:
@@ -99,7 +106,7 @@ def missing(modules: Iterable[str]) -> list[str]:
 
 
 class Peak:
-    """Peak of the resident set inside a `with`, over what was there before, a page at least; in `bytes` afterwards."""
+    """Peak of the resident set inside a `with` over what was there before: `bytes`, a page at least."""
 
     bytes: float = 0.0
 

@@ -102,8 +102,8 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         return figure.quantity, f"absent: {figure.absent}", _target(figure), "absent", "", figure.against
     unit = f" {figure.unit}" if figure.unit else ""
     found = f"{_number(figure.value)}{unit if figure.kind == 'amount' else ''}"
-    if figure.kind in ("times faster", "times as much", "share"):
-        found = f"{found} {figure.kind}" if figure.kind != "share" else found
+    if figure.kind.startswith("times"):
+        found += f" {figure.kind}"
     if figure.lowest is not None and figure.highest is not None:
         found += f" ({_number(figure.lowest)} to {_number(figure.highest)})"
     ours = "" if figure.ours is None else f"{_number(figure.ours)}{unit}"

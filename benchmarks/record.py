@@ -36,7 +36,7 @@ class Figure:
     quantity : str
         What is measured.
     kind : str
-        What the value is: "times faster", "times as much", "exponent", "share", "difference" or "amount".
+        What the value is: "times faster", "times fewer", "times as much", "exponent", "share", "difference" or "amount".
     value : float or None
         None where it could not be measured.
     unit : str
@@ -76,9 +76,10 @@ class Figure:
         *,
         at_least: float | None = None,
         unit: str = "s",
+        kind: str = "times faster",
     ) -> Figure:
         """The other's median over ours; rounds side by side."""
-        return cls._ratio(quantity, "times faster", other, ours, unit, against, at_least=at_least, swap=True)
+        return cls._ratio(quantity, kind, other, ours, unit, against, at_least=at_least, swap=True)
 
     @classmethod
     def as_much(

@@ -34,7 +34,7 @@ def main() -> int:
             print(f"{one.name:22s} {one.what}{' (long)' if one.long else ''}")
         return 0
     if asked.page:
-        PAGE.write_text(page(read(asked.store)), encoding="utf-8")
+        PAGE.write_text(page(whole(read(asked.store))), encoding="utf-8")
         print(f"wrote {PAGE.name}")
         return 0
     os.environ |= dict.fromkeys(
@@ -61,9 +61,16 @@ def run(benchmark: Benchmark, asked: argparse.Namespace) -> Entry:
     wanted = Asked(asked.small, asked.network, asked.model, asked.members, asked.folder)
     entry = carried_out(benchmark, wanted)
     print(told(entry, time.monotonic() - began), flush=True)
-    stored = read(asked.store) | {entry.name: entry}
-    write({name: stored[name] for name in BENCHMARKS if name in stored}, asked.store)
+    write(whole(read(asked.store) | {entry.name: entry}), asked.store)
     return entry
+
+
+def whole(stored: dict[str, Entry]) -> dict[str, Entry]:
+    """All benchmarks in their order; those that never ran are told as absent."""
+    return {
+        name: stored.get(name) or Entry(name, one.what, absent="it was not run yet", date="")
+        for name, one in BENCHMARKS.items()
+    }
 
 
 def arguments() -> argparse.Namespace:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from xdownscale.noise import shaped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import xarray as xr
     from torch import Tensor
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 PAPER = Tiling(patch=16, halo=4, ramp=4, stride=2, merge="final", batch=256)
 REGION = (25.0, 37.0, 40.0, 54.0)
+CORNER = (25.0, 28.0, 40.0, 43.0)
 ASIA = (93, 162)  # coarse rows and columns: 10-56 N, 34.375-135 E
 FLOOR = 1e-3
 _COSTS_ONLY = "no network trained for the paper's process was given (--model): only the cost was measured"
@@ -47,7 +48,8 @@ _COSTS_ONLY = "no network trained for the paper's process was given (--model): o
 def draw_paper(size: int, asked: Any) -> Result:
     """One draw of `size` fine cells a side: the default, and the paper's recipe in full."""
     size, steps = (16, 3) if asked.small else (size, 1000)
-    model = network(asked.network)
+    name = SMALL if asked.small else asked.network
+    model = network(name)
     reference = ancestral(network(asked.model) if asked.model else model, steps)
     coarse, truth = world(model, size, small=asked.small)
     given = located(model, coarse)
@@ -59,7 +61,7 @@ def draw_paper(size: int, asked: Any) -> Result:
     turns = [both_clocks(once) for _ in range(3)]
     wall, processor, theirs, cells = [], [], [], 0
     for member in range(members):
-        kept = Kept(asked.folder / f"paper-{_key(reference, asked)}-{size}-{member}")
+        kept = Kept(asked.folder / f"paper-{_key(reference)}-{size}-{member}")
         recipe = options(reference, members=(member,), tiling=PAPER, conserve=False)
         with sampling(kept) as kept.sample, counted(reference) as few:
             now, spent, field = both_clocks(partial(draw, reference, given, recipe))
@@ -93,7 +95,7 @@ def draw_paper(size: int, asked: Any) -> Result:
     )
     margin = "our evaluations count the margin that the domain is given on each side"
     order = "The recipe ran in full, once a member; ours three times before it and three times after it."
-    return Result(figures, len(turns), (f"{sizes}; network {asked.network}; {margin}.", order))
+    return Result(figures, len(turns), (f"{sizes}; network {name}; {margin}.", order))
 
 
 def draw_diffusers(asked: Any) -> Result:
@@ -239,7 +241,8 @@ def memory(name: str, shape: tuple[int, int]) -> tuple[float, int]:
 
 def world(model: Downscaler, size: int, *, small: bool) -> tuple[xr.DataArray, xr.DataArray]:
     """Coarse days of a nature run that no model has seen, and the last day's fine truth."""
-    run = nature_run.NatureRun("2005-07-14", days=5, seed=3, region=REGION, spinup=0 if small else 10)
+    region, spinup = (CORNER, 0) if small else (REGION, 10)
+    run = nature_run.NatureRun("2005-07-14", days=5, seed=3, region=region, spinup=spinup)
     truth, coarse = (field.DUEXTTAU for field in nature_run.to_datasets(run))
     rows, columns = max(2, size // 8), max(2, round(size / 10))
     coarse = coarse[:, 1 : 1 + rows, 1 : 1 + columns].load()
@@ -305,10 +308,10 @@ class Kept:
         return x0
 
 
-def _key(model: Downscaler, asked: Any) -> str:
+def _key(model: Downscaler) -> str:
     """Which network and recipe kept patches are of."""
     weights = sum(float(w.double().abs().sum()) for w in model.denoiser.parameters())
-    return f"{Path(asked.model or asked.network).stem}-{model.sampler.evaluations}-{weights:.6g}"
+    return f"{model.card.name}-{model.sampler.evaluations}-{weights:.6g}"
 
 
 def _amount(quantity: str, value: float, unit: str, rounds: list[float] | None = None) -> Figure:

@@ -36,7 +36,8 @@ class Figure:
     quantity : str
         What is measured.
     kind : str
-        What the value is: "times faster", "times fewer", "times as much", "exponent", "share", "difference" or "amount".
+        What the value is: "times faster", "times fewer", "times as much", "exponent", "share", "difference"
+        or "amount".
     value : float or None
         None where it could not be measured.
     unit : str

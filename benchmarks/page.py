@@ -81,7 +81,7 @@ def _section(entry: Entry) -> str:
         lines += [f"* {note}" for note in entry.notes]
     if entry.machine:
         lines.append(f"* {entry.date}; {_rounds(entry)}{_machine(entry.machine)}.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _rounds(entry: Entry) -> str:

@@ -43,9 +43,13 @@ def merge_monai(asked: Any) -> Result:
         own, start = merged_pass(model, given, Tiling(patch=patch))
         theirs = by_monai(model, given, patch, start)
         rounds = 1 if asked.small else 2
-        jobs = {"ours": partial(own, start, LEVEL), "monai": partial(theirs, start, LEVEL)}
+        fields = {}
+
+        def keep(who: str, job: Callable[[Tensor, float], Tensor]) -> None:
+            fields[who] = job(start, LEVEL)
+
+        jobs = {"ours": partial(keep, "ours", own), "monai": partial(keep, "monai", theirs)}
         seconds = alternate(jobs, rounds, warm=asked.small)
-        fields = {who: job() for who, job in jobs.items()}
         whole = merged_pass(model, given, Tiling(patch=None))[0](start, LEVEL)
     inner = (Ellipsis, slice(48, -48), slice(48, -48))
     apart_by = {

@@ -56,7 +56,7 @@ def merge_monai(asked: Any) -> Result:
         k: float((v[inner] - whole[inner]).square().mean().sqrt() / whole[inner].std())
         for k, v in fields.items()
     }
-    del fields, whole, own, theirs
+    del whole, own, theirs, jobs
     peak = {who: apart(memory, who, name, shape, patch, here=asked.small) for who in ("ours", "monai")}
     against = "MONAI sliding_window_inference, Gaussian"
     figures = (

@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 import bench
 import draws
 import measure
+import networks
 import page
 import record
 from catalogue import BENCHMARKS, Asked, Benchmark, carried_out
+
+from xdownscale.checkpoint import save
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the peers' own imports
@@ -85,6 +88,21 @@ def test_a_failure_is_absent_and_told(capsys: pytest.CaptureFixture[str]) -> Non
 def test_a_score_without_a_model_is_absent() -> None:
     found = draws.score(None, None, None, "the reference", absent="no model was given")
     assert (found.value, found.met, found.absent) == (None, None, "no model was given")
+
+
+@pytest.mark.parametrize("name", ["draw_paper_64", "draw_diffusers"])
+def test_a_model_of_the_process_is_scored(name: str, tmp_path: Path) -> None:
+    if measure.missing(BENCHMARKS[name].needs):
+        pytest.skip("diffusers is not installed")
+    path = tmp_path / "ddpm.safetensors"
+    save(networks.ancestral(networks.network("small")), path)
+    asked = replace(small(tmp_path), model=str(path), members=2)
+    entry = carried_out(BENCHMARKS[name], asked)
+    assert entry.absent is None
+    (found,) = [figure for figure in entry.figures if figure.quantity.startswith("CRPS")]
+    assert found.absent is None
+    assert found.value == pytest.approx(found.ours / found.other)
+    assert min(found.ours, found.other) > 0
 
 
 def test_one_run_keeps_the_other_entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

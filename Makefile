@@ -3,12 +3,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.documented
+BENCH_STAMP := $(VENV)/.measured
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 DEMO ?= work/demo
 SITE ?= work/docs
 
-.PHONY: demo test test-all docs lint install notebooks clean jja_asia
+.PHONY: demo test test-all bench docs lint install notebooks clean jja_asia
 
 demo: $(STAMP)
 	$(BIN)/xdownscale demo --out $(DEMO) --overwrite
@@ -18,6 +19,12 @@ test: lint
 
 test-all: lint
 	$(BIN)/python -m pytest -m ""
+
+# What is measured side by side with other software, stored, and made into docs/performance.md; BENCH=NAME runs one,
+# BENCH=--long the paper's recipe in full too. On a quiet machine: half an hour, and an hour more with --long.
+BENCH ?=
+bench: $(BENCH_STAMP)
+	$(BIN)/python benchmarks/bench.py $(BENCH); found=$$?; $(BIN)/python benchmarks/bench.py --page && exit $$found
 
 # The documentation as HTML: every code cell run anew, every warning an error; once installed it needs no network.
 docs: $(DOCS_STAMP)
@@ -105,6 +112,10 @@ $(DOCS_STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq $$(grep '^torch==' constraints.txt) -c constraints.txt
 	$(BIN)/python -m pip install -qq -e '.[docs]' -c constraints.txt
+	touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/python -m pip install -qq -e '.[bench]' -c constraints.txt
 	touch $@
 
 clean:

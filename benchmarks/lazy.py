@@ -18,16 +18,16 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
+from measure import MEGA, Peak, alternate
+from record import Figure, Result
 
 import xdownscale
 from xdownscale.grid import MERRA2
-
-MEGA = 1e6
 
 
 def main() -> None:
@@ -62,27 +62,44 @@ def block(model: str, box: list[int], days: int) -> dict[str, float]:
     options = {"domain_check": "ignore", "device": "cpu"}
     lazy = xdownscale.predict(da, model, **options)
     plan = xdownscale.explain(da, model, **options)
-    before = memory_now("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew here
-    lazy.compute(scheduler="synchronous")
-    return {"peak": memory_now("VmHWM") - before, "bound": float(plan.block_bytes)}
+    with Peak() as peak:
+        lazy.compute(scheduler="synchronous")
+    return {"peak": peak.bytes, "bound": float(plan.block_bytes)}
 
 
 def overhead(asked: argparse.Namespace) -> None:
-    da = coarse(30, asked.box)
-    chunked = da.chunk(time=1)
-    options = {"members": 4, "domain_check": "ignore", "device": "cpu", "progress": False}
-    best = [np.inf, np.inf]
-    for turn in range(asked.turns):
-        jobs = [
-            lambda: xdownscale.predict(da, asked.model, **options),
-            lambda: xdownscale.predict(chunked, asked.model, **options).compute(scheduler="synchronous"),
-        ]
-        taken = [timed(job) for job in jobs]
-        best = [min(pair) for pair in zip(best, taken, strict=True)]
+    seconds = both_ways(asked.model, asked.box, 30, 4, asked.turns)
+    for turn, taken in enumerate(zip(*seconds.values(), strict=True)):
         print(f"turn {turn}: in memory {taken[0]:.2f} s, on dask {taken[1]:.2f} s of processor", flush=True)
+    best = [min(taken) for taken in seconds.values()]
     share = 100 * (best[1] / best[0] - 1)
     print(f"overhead of the lazy path, 30 days x 4 members: {share:+.1f} % (load {load()})")
+
+
+def both_ways(model: str, box: list[int], days: int, members: int, turns: int) -> dict[str, list[float]]:
+    """Processor seconds of a prediction in memory and on dask's synchronous scheduler, in turns."""
+    da = coarse(days, box)
+    chunked = da.chunk(time=1)
+    options = {"members": members, "domain_check": "ignore", "device": "cpu", "progress": False}
+    jobs = {
+        "in memory": lambda: xdownscale.predict(da, model, **options),
+        "on dask": lambda: xdownscale.predict(chunked, model, **options).compute(scheduler="synchronous"),
+    }
+    return alternate(jobs, turns, warm=False)
+
+
+def lazy_overhead(asked: Any) -> Result:
+    """A prediction on dask's synchronous scheduler against the same in memory."""
+    days, members, turns = (1, 1, 1) if asked.small else (8, 2, 3)
+    seconds = both_ways(asked.network, [4, 5], days, members, turns)
+    figure = Figure.as_much(
+        "processor time", seconds["on dask"], seconds["in memory"], "in memory", at_most=1.05
+    )
+    return Result(
+        (figure,),
+        turns,
+        (f"{days} days x {members} members, 33 x 51 fine cells, one day and member a block.",),
+    )
 
 
 def workers(asked: argparse.Namespace) -> None:
@@ -101,19 +118,6 @@ def workers(asked: argparse.Namespace) -> None:
             best[count] = min(best[count], taken)
             print(f"turn {turn}: {count} workers {taken:.2f} s (load {load()})", flush=True)
     print(f"two workers over one: {best[1] / best[2]:.2f} times (load {load()})")
-
-
-def timed(job) -> float:
-    """Processor seconds, which a busy machine disturbs less than the clock's."""
-    began = time.process_time()
-    job()
-    return time.process_time() - began
-
-
-def memory_now(name: str) -> int:
-    """A figure of this process in bytes, as Linux keeps it."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return 1024 * int(lines[name].split()[0])
 
 
 def load() -> str:

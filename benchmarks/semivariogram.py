@@ -1,6 +1,6 @@
 """Time and memory of the exact semivariograms, and their ratio to scikit-gstat and GSTools on sampled cells.
 
-python benchmarks/semivariogram.py [--columns 1000 --rows 600 --days 90]
+    python benchmarks/semivariogram.py [--columns 1000 --rows 600 --days 90]
 
 First the bins of one field with 10 % missing, on a plane to 100 cells and by great circle to 800 km, beside
 the same bins from 8,000 of its cells by scikit-gstat and by GSTools, alternating, in seconds of CPU; medians.
@@ -11,19 +11,17 @@ memory is told with that before beside it.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import resource
 import statistics
 import time
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import xarray as xr
+from measure import alternate, apart
+from record import Figure, Result
 
 from xdownscale.diagnostics import semivariogram
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SAMPLE = 8000
 ROUNDS = 3
@@ -78,25 +76,40 @@ def measured(name: str, shape: tuple[int, int], days: int) -> tuple[float, float
 
 def ratios(name: str, shape: tuple[int, int]) -> str:
     """Medians of alternating runs, without fits."""
+    cells, seconds = rounds(name, shape, SAMPLE, ROUNDS)
+    median = {key: statistics.median(values) for key, values in seconds.items()}
+    ours = median.pop("ours")
+    lines = [f"{name}: all {cells} cells, exact, {ours:.3f} s"]
+    lines += [f"  {k} on {SAMPLE} of them {m:.3f} s: {m / ours:.1f} times ours" for k, m in median.items()]
+    return "\n".join(lines)
+
+
+def rounds(name: str, shape: tuple[int, int], size: int, count: int) -> tuple[int, dict[str, list[float]]]:
+    """Valid cells of the field, and seconds of CPU of each program in each round."""
     make, max_lag = FIELDS[name]
     da = make(shape)
-    y, x, z = sample(da)
+    y, x, z = sample(da, size)
     edges = np.linspace(0.0, max_lag, 25)
     runs = {"ours": lambda: semivariogram(da, max_lag=max_lag, model=None)}
     runs["GSTools"] = gstools(y, x, z, edges, latlon=name != "plane")
     if name == "plane":  # scikit-gstat has no great circles
         runs["scikit-gstat"] = scikit_gstat(y, x, z, edges)
-    seconds = {key: [] for key in runs}
-    for turn in range(1 + ROUNDS):
-        for key, run in runs.items():
-            spent = timed(run)
-            if turn:  # the first compiles and plans
-                seconds[key].append(spent)
-    median = {key: statistics.median(values) for key, values in seconds.items()}
-    lines = [f"{name}: all {int(np.isfinite(da.values).sum())} cells, exact, {median.pop('ours'):.3f} s"]
-    ours = statistics.median(seconds["ours"])
-    lines += [f"  {k} on {SAMPLE} of them {m:.3f} s: {m / ours:.1f} times ours" for k, m in median.items()]
-    return "\n".join(lines)
+    return int(np.isfinite(da.values).sum()), alternate(runs, count)
+
+
+def against_peers(name: str, asked: Any) -> Result:
+    """The exact semivariogram of a field against those of 8,000 of its cells by other programs."""
+    shape, size, count = ((40, 60), 200, 1) if asked.small else ((600, 1000), SAMPLE, ROUNDS)
+    cells, seconds = apart(rounds, name, shape, size, count, here=asked.small)
+    ours = seconds.pop("ours")
+    figures = tuple(
+        Figure.faster(f"processor time, {peer}", ours, theirs, f"{peer} on {size:,} cells", at_least=50)
+        for peer, theirs in seconds.items()
+    )
+    to = f"{FIELDS[name][1]:g} {'cells' if name == 'plane' else 'km'}"
+    valid = f"{shape[0]} x {shape[1]} cells of which {cells:,} are valid"
+    note = f"{valid}, exact, to {to} in 24 bins, without a fit."
+    return Result(figures, count, (note,))
 
 
 def scikit_gstat(y: np.ndarray, x: np.ndarray, z: np.ndarray, edges: np.ndarray):
@@ -137,30 +150,17 @@ def lazily(da: xr.DataArray, days: int) -> xr.DataArray:
     return xr.DataArray(stack(made), coords, ("time", *da.dims))
 
 
-def sample(da: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sample(da: xr.DataArray, size: int = SAMPLE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places and values of some valid cells."""
     valid = np.argwhere(np.isfinite(da.values))
-    rows, columns = valid[np.random.default_rng(1).choice(len(valid), SAMPLE, replace=False)].T
+    rows, columns = valid[np.random.default_rng(1).choice(len(valid), size, replace=False)].T
     y, x = (da[name].values for name in da.dims)
     return y[rows], x[columns], da.values[rows, columns].astype(np.float64)
-
-
-def timed(run: Callable) -> float:
-    """Seconds of CPU: of one thread on a quiet machine, those of the clock."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
 
 
 def largest() -> float:
     """Largest resident memory so far [MB]."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def apart(job: Callable, *given: object):
-    """What a job gives in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(job, given)
 
 
 def arguments() -> argparse.Namespace:

@@ -53,7 +53,6 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("condition", conditioning, "condition"),
     ("condition: static maps", conditioning, "statics"),
     ("context", conditioning, "context"),
-    ("context: cut to patches", engine, "_cut"),
     ("first layer on the condition", Denoiser, "look"),
     ("told, other", engine._Day, "_told"),
     ("noise", engine, "shaped"),

@@ -383,17 +383,30 @@ class _Day:
         return self._told(None)
 
     def _told(self, state: Tensor | None) -> list[_Told]:
-        domain, model = self.domain, self.domain.model
-        condition = self.condition(domain.extended, state)[None].to(domain.device)
-        return [
-            (group, model.seen(torch.cat([domain.layout.extract(condition, k) for k in group])), h)
-            for group, h in self._contexts
-        ]
+        layout = self.domain.layout
+        out = []
+        for group, windows, levels in self._contexts:
+            states = [None if state is None else layout.extract(state[None], k)[0] for k in group]
+            out.append((group, self.look(windows, states), levels))
+        return out
 
     @cached_property
-    def _contexts(self) -> list[tuple[list[tuple[int, int]], list[Tensor] | None]]:
-        levels = self.context(self.domain.extended)
-        return [(group, _cut(levels, self.domain, group)) for group in self.domain.groups(self.domain.batch)]
+    def _contexts(self) -> list[tuple[list[tuple[int, int]], list[Grid], list[Tensor] | None]]:
+        groups = list(self.domain.groups(self.domain.batch))
+        windows = [[self.domain.patch(k) for k in group] for group in groups]
+        return [(group, w, self.levels(w)) for group, w in zip(groups, windows, strict=True)]
+
+    def look(self, windows: Sequence[Grid], states: Sequence[Tensor | None] | None = None) -> Tensor:
+        """What the network makes of the condition on windows of one size."""
+        states = [None] * len(windows) if states is None else states
+        told = torch.stack([self.condition(w, s) for w, s in zip(windows, states, strict=True)])
+        return self.domain.model.seen(told.to(self.domain.device))
+
+    def levels(self, windows: Sequence[Grid]) -> list[Tensor] | None:
+        """The context of windows of one size."""
+        contexts = [levels for w in windows if (levels := self.context(w)) is not None]
+        joined = [torch.cat(level) for level in zip(*contexts, strict=True)]
+        return [level.contiguous(memory_format=torch.channels_last) for level in joined] or None
 
     def context(self, window: Grid) -> list[Tensor] | None:
         if self.maps is None:
@@ -490,13 +503,10 @@ def _patch_noise(
 def _patch_denoiser(
     day: _Day, windows: Sequence[Grid], options: Options
 ) -> Callable[[Tensor, float], Tensor]:
-    model = day.domain.model
-    seen = model.seen(torch.stack([day.condition(w) for w in windows]).to(options.device))
-    contexts = [h for w in windows if (h := day.context(w)) is not None]
-    h = [torch.cat(level) for level in zip(*contexts, strict=True)] or None
+    seen, levels = day.look(windows), day.levels(windows)
 
     def denoise(x_t: Tensor, t: float) -> Tensor:
-        return _estimate(model, options, x_t, t, seen, h)
+        return _estimate(day.domain.model, options, x_t, t, seen, levels)
 
     return denoise
 
@@ -549,21 +559,3 @@ def _next(noise: Callable[[int], Tensor], step: int) -> Tensor:
 def _times(day: _Day, options: Options) -> Tensor | None:
     fitted = day.domain.model.card.times.get(str(options.sampler.evaluations))
     return None if fitted is None else torch.tensor(fitted)
-
-
-def _cut(
-    levels: list[Tensor] | None, domain: _Domain, group: Sequence[tuple[int, int]]
-) -> list[Tensor] | None:
-    """The patches' windows of the level maps; patches lie on multiples of the strides."""
-    if levels is None:
-        return None
-    out = []
-    for level, stride in zip(levels, domain.model.denoiser.strides, strict=True):
-        rows_columns = [domain.layout.index(k) for k in group]
-        places = [(iy[::stride] // stride, ix[:, ::stride] // stride) for iy, ix in rows_columns]
-        out.append(_joined([level[(..., *place)] for place in places]))
-    return out
-
-
-def _joined(patches: list[Tensor]) -> Tensor:
-    return torch.cat(patches).contiguous(memory_format=torch.channels_last)

@@ -55,7 +55,7 @@ def draw_paper(size: int, asked: Any) -> Result:
     given = located(model, coarse)
     members = asked.members if asked.model else 1
     mine = options(model, members=tuple(range(members)))
-    with counted(model) as looked:
+    with counted() as looked:
         own = draw(model, given, mine)
     once = partial(draw, model, given, options(model))
     turns = [both_clocks(once) for _ in range(3)]
@@ -63,7 +63,7 @@ def draw_paper(size: int, asked: Any) -> Result:
     for member in range(members):
         kept = Kept(asked.folder / f"paper-{_key(reference)}-{size}-{member}")
         recipe = options(reference, members=(member,), tiling=PAPER, conserve=False)
-        with sampling(kept) as kept.sample, counted(reference) as few:
+        with sampling(kept) as kept.sample, counted() as few:
             now, spent, field = both_clocks(partial(draw, reference, given, recipe))
         wall.append(now + kept.wall)
         processor.append(spent + kept.processor)
@@ -206,7 +206,7 @@ def noise(asked: Any) -> Result:
     given = days(model, shape)
     layout = lay(model, given[1], Tiling())
     y, x = ((line.start, line.size) for line in (layout.y, layout.x))
-    kernel = model.starting_kernel(model.sampler.evaluations)
+    kernel = model.starting_kernel(model.sampler)
     jobs = {
         "shaped": partial(shaped, kernel, y, x, seed=0, member=0, instant=given[2][-1]),
         "randn": partial(torch.randn, layout.shape),

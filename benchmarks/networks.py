@@ -150,15 +150,17 @@ def merged_pass(
 
 
 @contextmanager
-def counted(model: Downscaler) -> Iterator[list[int]]:
-    """Cells that the denoiser looked at inside the `with`, one number a call."""
+def counted() -> Iterator[list[int]]:
+    """Cells that networks looked at for the engine inside the `with`, one number a call."""
     cells: list[int] = []
+    own = engine._estimate
 
-    def count(_: object, inputs: tuple[Tensor, ...]) -> None:
-        cells.append(inputs[0].shape[0] * inputs[0].shape[-2] * inputs[0].shape[-1])
+    def count(model: Downscaler, chosen: engine.Options, x_t: Tensor, *given: Any) -> Tensor:
+        cells.append(x_t.numel())
+        return own(model, chosen, x_t, *given)
 
-    hook = model.denoiser.register_forward_pre_hook(count)
+    engine._estimate = count
     try:
         yield cells
     finally:
-        hook.remove()
+        engine._estimate = own

@@ -44,6 +44,7 @@ TABLE = {
     "training": Room(4, FIELDS | {"safetensors"}),
     "inference": Room(5, FIELDS),
     "trial": Room(6, FIELDS),
+    "rollout": Room(6, FIELDS),
     "testing": Room(6, FIELDS),
     "plot": Room(6, LIGHT),
     "report": Room(6, LIGHT),

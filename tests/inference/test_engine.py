@@ -591,4 +591,5 @@ class TestSharing:
         options = replace(OPTIONS, members=tuple(range(members)), sampler=Sampler("midpoint", evaluations))
         calls = self.counted(tiny_model, monkeypatch, options, days=2)
         patches = len(lay(tiny_model, GRID, SMALL))
-        assert (calls.count("maps"), calls.count("context"), calls.count("seen")) == (2, 2 * patches, 2 * patches)
+        found = [calls.count(name) for name in ("maps", "context", "seen")]
+        assert found == [2, 2 * patches, 2 * patches]

@@ -4,6 +4,7 @@ Too few evaluations and a network that has not learned everything both make the 
 small scales. The starting noise is multiplied by a factor f(k) of the wavenumber, fitted for each number of
 evaluations in a few rounds. What waves longer than a coarse cell lack or have too much is mended by
 conservation after the draw, and cannot be judged before it: they take the factor of the next shorter wave.
+A distilled network mixes its scales: for `fast` one factor is fitted to all waves that are judged.
 Draws are made on crops of the held-out days, without tiles; a border as wide as the network's reach is left
 out.
 
@@ -77,8 +78,8 @@ def calibrate(
     Returns
     -------
     Downscaler
-        The same networks; its card holds `inflation` for each number of evaluations, at 17 wavenumbers, and
-        `day_correlation` (0 where no two of the days follow each other).
+        The same networks; its card holds `inflation` for each number of evaluations, at 17 wavenumbers (for
+        "fast" one for all), and `day_correlation` (0 where no two of the days follow each other).
 
     Raises
     ------
@@ -117,11 +118,14 @@ def calibrate(
             spread, error = _by_wavenumber(
                 model, batches, sampler, members, seed, pairs.coarse.grid, tried[-1]
             )
+            if number == "fast":
+                spread, error = (np.full(_BINS, judged[free:].sum()) for judged in (spread, error))
             found.append(_reliability(spread, error, members))
             factors = _next(tried, found)
             factors[:free] = factors[free]
             tried.append(factors)
-        fitted[str(number)] = [round(float(f), 4) for f in tried[-1]]
+        kept = tried[-1][-1:] if number == "fast" else tried[-1]
+        fitted[str(number)] = [round(float(f), 4) for f in kept]
     correlation = _day_correlation(model, pairs, config, len(batches), seed)
     return model.with_card(replace(model.card, inflation=fitted, day_correlation=correlation))
 

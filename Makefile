@@ -79,8 +79,12 @@ jja_asia: $(STAMP)
 	$(BIN)/xdownscale train $(ASIA)/$@.safetensors --encoder $(ASIA)/encoder.safetensors $(PAIRS) \
 		--no-calibrate --half --overwrite \
 		--config recipes/$@/train.json --card recipes/$@/card.json --folder $(ASIA)/$@
-	$(BIN)/xdownscale calibrate $(ASIA)/$@.safetensors $(BUNDLED)/$@.safetensors $(HELD) \
-		--evaluations 2,4,8 --half --overwrite
+	$(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
+		--half --overwrite --config recipes/$@/distil.json --folder $(ASIA)/$@_distilled
+	$(RUN) $(ASIA)/$@_valid.zarr --start 2007-$(FIRST) --days 96 --seed 4
+	$(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safetensors \
+		--coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS) \
+		--evaluations 2,4,8,fast --default fast --half --overwrite
 
 # Scores of a season's model on five days of weather it has not seen, from the Red Sea to the Taklamakan, onto its
 # card and into $(ASIA): make score_mam_asia

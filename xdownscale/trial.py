@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from xdownscale.diagnostics.evaluation import evaluate
-from xdownscale.diffusion.sample import FIXED, Sampler
 from xdownscale.inference.field import predict
 from xdownscale.models.baselines import climatology
 from xdownscale.registry import resolve
@@ -177,10 +176,8 @@ def _drawn(
     product: Any = "draw",
 ) -> xr.DataArray:
     sampler = model.sampler
-    if evaluations == "fast" and model.fast is not None:
-        sampler = Sampler("fast", 2)
-    elif isinstance(evaluations, int) and sampler.name not in FIXED and model.card.architecture["denoiser"]:
-        sampler = Sampler(sampler.name, evaluations)
+    if evaluations is not None and sampler.name != "direct" and model.card.architecture["denoiser"]:
+        sampler = model.sampler_of(evaluations)
     count = 1 if model.card.process == "regression" else members
     lazy = predict(
         coarse.chunk(time=1), model, members=count, seed=seed, sampler=sampler, product=product,

@@ -12,6 +12,7 @@ import torch
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2
 from xdownscale.models.downscaler import Downscaler
+from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
 from xdownscale.noise import Spectrum
 from xdownscale.scaling import Log
@@ -163,3 +164,24 @@ def test_a_changed_card_is_not_that_of_the_file(tiny_model: Downscaler) -> None:
     model = Downscaler(tiny_model.card, tiny_model.denoiser, tiny_model.encoder, sha256="a" * 64)
     assert model.with_card(model.card).sha256 == "a" * 64
     assert model.with_card(replace(model.card, version="2")).sha256 is None
+
+
+class TestSamplers:
+    """What is asked by a number of evaluations or a name, whatever the card's own is."""
+
+    @pytest.mark.parametrize("own", [Sampler("midpoint", 8), Sampler("fast", 2)])
+    def test_of_a_flow(self, make_card: Callable[..., Card], own: Sampler) -> None:
+        card = make_card(sampler={"name": own.name, "evaluations": own.evaluations})
+        model = Downscaler.build(card)
+        assert model.sampler_of(4) == Sampler("midpoint", 4)
+        assert model.sampler_of("fast") == Sampler("fast", 2)
+        assert model.sampler_of(3, "euler") == Sampler("euler", 3)
+        assert model.sampler_named("fast") == Sampler("fast", 2)
+        assert model.sampler_named("midpoint") == Sampler("midpoint", 8 if own.name == "midpoint" else 4)
+
+    def test_networks(self, tiny_model: Downscaler) -> None:
+        second = Second(tiny_model.denoiser)
+        model = tiny_model.with_fast(second)
+        assert model.network(Sampler("fast", 2), 0.5) is model.fast
+        assert model.network(Sampler("fast", 2), 1.0) is model.denoiser
+        assert model.network(Sampler("midpoint", 2), 0.5) is model.denoiser

@@ -233,8 +233,6 @@ def _chosen(data: xr.Dataset, asked: str | None, usual: str) -> xr.DataArray:
 
 
 def _sampler(model: Downscaler, name: str | None, evaluations: int | None) -> Sampler | str | None:
-    from xdownscale.diffusion.sample import Sampler
-
     if evaluations is None:
         return name
-    return Sampler(name or model.sampler.name, evaluations)
+    return model.sampler_of(evaluations, name)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from xdownscale.cli.learn import record
-from xdownscale.cli.settings import MODEL, as_json, configured, dry_run, echo_json, example
+from xdownscale.cli.settings import EVALUATIONS, MODEL, as_json, configured, dry_run, echo_json, example
 from xdownscale.cli.terminal import check_output, plainly, write_netcdf
 
 if TYPE_CHECKING:
@@ -16,24 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate", "text"]
 
-if TYPE_CHECKING:
-    _Count = click.ParamType[int | str]
-else:
-    _Count = click.ParamType  # older releases of click know no parameter of the type
-
 _PATH = click.Path(path_type=Path)
-
-
-class Evaluations(_Count):
-    """A number of evaluations, or `fast`."""
-
-    name = "number|fast"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        """As `trial` wants it."""
-        if value == "fast":
-            return "fast"
-        return int(click.IntRange(1).convert(value, param, ctx))
 
 
 @click.command(
@@ -65,7 +48,7 @@ class Evaluations(_Count):
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option(
     "--evaluations",
-    type=Evaluations(),
+    type=EVALUATIONS,
     help="Of the network, or `fast` for a distilled model; each card's own by default.",
 )
 @click.option("--intervals", type=click.IntRange(0), default=200, help="Bootstrap replicates; 0 for none.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from xdownscale.cli.settings import MODEL, check_names, configured, dry_run, example, read
+from xdownscale.cli.settings import EVALUATIONS, MODEL, check_names, configured, dry_run, example, read
 from xdownscale.cli.terminal import check_output, plainly, steps_done
 
 if TYPE_CHECKING:
@@ -135,6 +135,9 @@ def train(
 @click.option("--months", help="Only these months of the year, as 6,7,8.")
 @click.option("--last", type=click.IntRange(1), help="Only the last days of the fine record.")
 @click.option("--evaluations", default="2,4,8,16", help="Numbers of evaluations to fit for; `fast` too.")
+@click.option(
+    "--default", type=EVALUATIONS, help="What is drawn with where nothing is asked; kept if not given."
+)
 @click.option("--members", type=click.IntRange(2), default=4, help="Draws a crop.")
 @click.option("--crops", type=click.IntRange(4), default=16, help="Crops in all.")
 @click.option("--crop", type=click.IntRange(8), default=224, help="Side of a crop, in fine cells.")
@@ -160,6 +163,9 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
             click.echo(f"{model!r}\nfine record {_size(high)}, its last {last} days\nwould write {target}")
             return
         model = run(model, low, high.isel(time=slice(-last, None)), evaluations=numbers, **options)
+        if given["default"] is not None:
+            sampler = asdict(model.sampler_of(given["default"]))
+            model = model.with_card(replace(model.card, sampler=sampler))
         stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
         sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
         click.echo(f"wrote {target}, sha256 {sha256}")

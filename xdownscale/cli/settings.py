@@ -17,10 +17,21 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     _Text = click.ParamType[str]
+    _Count = click.ParamType[int | str]
 else:
-    _Text = click.ParamType  # older releases of click know no parameter of the type
+    _Text = _Count = click.ParamType  # older releases of click know no parameter of the type
 
-__all__ = ["MODEL", "as_json", "check_names", "configured", "dry_run", "echo_json", "example", "read"]
+__all__ = [
+    "EVALUATIONS",
+    "MODEL",
+    "as_json",
+    "check_names",
+    "configured",
+    "dry_run",
+    "echo_json",
+    "example",
+    "read",
+]
 
 
 class _Model(_Text):
@@ -39,7 +50,18 @@ class _Model(_Text):
         return fitting or [CompletionItem(incomplete, type="file")]
 
 
+class _Evaluations(_Count):
+    """A number of evaluations, or `fast`."""
+
+    name = "number|fast"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """As `Downscaler.sampler_of` wants it."""
+        return "fast" if value == "fast" else int(click.IntRange(1).convert(value, param, ctx))
+
+
 MODEL = _Model()
+EVALUATIONS = _Evaluations()
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Check everything, say what would be done, and do nothing."

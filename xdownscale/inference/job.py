@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from xdownscale.cf import Field, check_bounds, only_variable, understand
-from xdownscale.diffusion.sample import FIXED, Sampler
+from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined
 from xdownscale.inference.continuation import check_sequence, past_of, split, state_of
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
@@ -190,7 +190,7 @@ def _sampler(sampler: Sampler | str | None, model: Downscaler) -> Sampler:
     if sampler is None:
         return model.sampler
     if isinstance(sampler, str):
-        sampler = Sampler(sampler, FIXED.get(sampler, model.sampler.evaluations))
+        sampler = model.sampler_named(sampler)
     if not isinstance(sampler, Sampler):
         raise TypeError(f"sampler is {sampler!r}: expected a Sampler, its name or None")
     sampler.check(model.schedule)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from xdownscale import scaling as _scaling
-from xdownscale.diffusion.sample import Sampler
+from xdownscale.diffusion.sample import FIXED, Sampler
 from xdownscale.diffusion.schedule import from_name
 from xdownscale.grid import Grid
 from xdownscale.models import conditioning
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Downscaler", "inflation_key"]
 
 _CLIMATOLOGY = "climatology.maps"
+_USUAL = 4
 
 
 class Downscaler:
@@ -204,6 +205,29 @@ class Downscaler:
     def sampler(self) -> Sampler:
         """The card's default sampler."""
         return Sampler(str(self.card.sampler["name"]), int(self.card.sampler["evaluations"]))
+
+    def sampler_of(self, evaluations: int | Literal["fast"], name: str | None = None) -> Sampler:
+        """A sampler with so many evaluations: the one named, else the card's, or `midpoint` for `fast`.
+
+        Parameters
+        ----------
+        evaluations : int or "fast"
+        name : str, optional
+
+        Returns
+        -------
+        Sampler
+        """
+        if evaluations == "fast":
+            return Sampler("fast", FIXED["fast"])
+        return Sampler(
+            name or ("midpoint" if self.sampler.name == "fast" else self.sampler.name), evaluations
+        )
+
+    def sampler_named(self, name: str) -> Sampler:
+        """A sampler by its name, with the card's evaluations, or those that it always has."""
+        usual = _USUAL if self.sampler.name in FIXED else self.sampler.evaluations
+        return Sampler(name, FIXED.get(name, usual))
 
     @property
     def history(self) -> int:

@@ -112,7 +112,7 @@ def calibrate(
     fitted: dict[str, list[float]] = {}
     free = _free(grids)
     for number in evaluations:
-        sampler = Sampler("fast", 2) if number == "fast" else replace(model.sampler, evaluations=number)
+        sampler = model.sampler_of(number)
         tried, found = [np.ones(_BINS)], []
         for _ in range(_ROUNDS):
             spread, error = _by_wavenumber(

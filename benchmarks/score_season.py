@@ -1,7 +1,7 @@
 """Score a model on a season of the nature run it has never seen, beside interpolation.
 
     python benchmarks/score_season.py MODEL STORE [--every 6] [--box 20 60 40 100] [--members 16]
-        [--evaluations 4] [--json OUT] [--write]
+        [--evaluations 4 fast] [--json OUT] [--write]
 
 STORE is a nature run (`xdownscale nature-run`) of a seed that was not trained on. Every n-th day of it is
 drawn, with the days before as history. All in log space, ln(AOD + floor) with the model's floor,
@@ -25,7 +25,6 @@ import torch
 from xdownscale import Tiling, load, save
 from xdownscale.data.nature_run import open_coarse, open_fine
 from xdownscale.diagnostics import band_ratio, crps, power, rank_histogram
-from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined, upsampling
 from xdownscale.inference.engine import Options, draw
 from xdownscale.noise import instant
@@ -120,9 +119,9 @@ def ratio(ours, truth) -> list[float | None]:
     return [round(float(v), 4) if np.isfinite(v) else None for v in found]
 
 
-def score(model, season: Season, members: int, evaluations: int) -> dict:
+def score(model, season: Season, members: int, evaluations: int | str) -> dict:
     """One row: draws of all members, day by day, and the conditional mean."""
-    sampler, tiling = Sampler(model.sampler.name, evaluations), Tiling(patch=None)
+    sampler, tiling = model.sampler_of(evaluations), Tiling(patch=None)
     options = Options(tuple(range(members)), 20_210_606, "draw", sampler, tiling)
     spread = error = total = before = 0.0
     spectra = {"lon": 0.0, "lat": 0.0}
@@ -150,7 +149,7 @@ def score(model, season: Season, members: int, evaluations: int) -> dict:
         k, truth_power = power(season.truth, axis=axis)
         compared[name] = ratio((k, spectra[name] / n), (k, truth_power))
     return {
-        "name": f"{model.card.name}, {sampler.name} {evaluations}",
+        "name": f"{model.card.name}, {sampler.name} {sampler.evaluations}",
         "evaluations": evaluations,
         "members": members,
         "days": n,
@@ -174,6 +173,10 @@ def show(rows: list[dict]) -> None:
             print(f"{row['name']:24} {scores[0]:11.4f} {scores[1]:12.3f} {scores[2]:7.4f}  {name} {values}")
 
 
+def number(text: str) -> int | str:
+    return text if text == "fast" else int(text)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model")
@@ -183,7 +186,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--last", type=int)
     parser.add_argument("--box", type=int, nargs=4, metavar=("ROW", "ROW", "COLUMN", "COLUMN"))
     parser.add_argument("--members", type=int, default=16)
-    parser.add_argument("--evaluations", type=int, nargs="+", default=[4])
+    parser.add_argument("--evaluations", type=number, nargs="+", default=[4], help="numbers, or fast")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json")
     parser.add_argument("--write", action="store_true")

@@ -58,7 +58,7 @@ def chosen(asked: argparse.Namespace) -> list[Benchmark]:
 def run(benchmark: Benchmark, asked: argparse.Namespace) -> Entry:
     """Run one, print it, and store it among the others."""
     began = time.monotonic()
-    wanted = Asked(asked.small, asked.network, asked.model, asked.members, asked.folder)
+    wanted = Asked(asked.small, asked.network, asked.model, asked.twin, asked.members, asked.folder)
     entry = carried_out(benchmark, wanted)
     print(told(entry, time.monotonic() - began), flush=True)
     write(whole(read(asked.store) | {entry.name: entry}), asked.store)
@@ -80,6 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--small", action="store_true", help="the smallest size, to see that they run")
     parser.add_argument("--network", default="jja_asia", help="what is timed: a name, a path, or 'small'")
     parser.add_argument("--model", help="a checkpoint trained for 'ddpm', for scores of the reference")
+    parser.add_argument("--twin", help="draw_diffusers: one trained alike for our process, for its score")
     parser.add_argument("--members", type=int, default=4, help="behind a score")
     parser.add_argument("--folder", type=Path, default=Path("work") / "bench", help="of long runs")
     parser.add_argument(

@@ -34,6 +34,8 @@ class Asked:
         The network that is timed: a name, a path, or "small" for a miniature.
     model : str or None
         A checkpoint trained for the `ddpm` process, for scores of the reference.
+    twin : str or None
+        For scores beside `diffusers`: a network of the same architecture, trained for ours.
     members : int
         Behind a score.
     folder : Path
@@ -43,6 +45,7 @@ class Asked:
     small: bool = False
     network: str = "jja_asia"
     model: str | None = None
+    twin: str | None = None
     members: int = 4
     folder: Path = field(default_factory=lambda: Path("work") / "bench")
 

@@ -102,8 +102,7 @@ def draw_diffusers(asked: Any) -> Result:
     """Our draw, and the same network in one piece under the loop of `diffusers` with as many evaluations."""
     shape = (4, 5) if asked.small else ASIA
     model = network(SMALL if asked.small else asked.network)
-    reference = ancestral(network(asked.model) if asked.model else model)
-    evaluations = model.sampler.evaluations
+    reference, evaluations = ancestral(model), model.sampler.evaluations
     given = days(model, shape)
     jobs = {
         "ours": partial(draw, model, given, options(model)),
@@ -120,15 +119,23 @@ def draw_diffusers(asked: Any) -> Result:
     ]
     own = theirs = truth = None
     if asked.model:
-        coarse, truth = world(model, 16 if asked.small else 128, small=asked.small)
-        real = located(model, coarse)
-        own = draw(model, real, options(model, members=tuple(range(asked.members))))
-        theirs = np.stack([by_diffusers(reference, real, evaluations, m) for m in range(asked.members)])
+        twin = network(asked.twin) if asked.twin else model
+        trained = ancestral(network(asked.model))
+        coarse, truth = world(twin, 16 if asked.small else 128, small=asked.small)
+        real = located(twin, coarse)
+        own = draw(twin, real, options(twin, members=tuple(range(asked.members))))
+        theirs = np.stack([by_diffusers(trained, real, evaluations, m) for m in range(asked.members)])
     figures.append(score(own, theirs, truth, against, absent=None if asked.model else _COSTS_ONLY))
     ours = "Ours has patches of 496 cells, shaped noise, the encoder and exact conservation"
     without = "theirs the encoder, white noise and no conservation"
     sizes = f"{fine[0]} x {fine[1]} fine cells; network {model.card.name}"
-    return Result(tuple(figures), rounds, (f"{sizes}.", f"{ours}; {without}."))
+    notes = [f"{sizes}.", f"{ours}; {without}."]
+    if own is not None:
+        notes.append(
+            f"CRPS: {asked.members} members on {own.shape[-2]} x {own.shape[-1]} cells of unseen weather, "
+            f"networks {twin.card.name} and {trained.card.name}, of one architecture, data and steps."
+        )
+    return Result(tuple(figures), rounds, tuple(notes))
 
 
 def by_diffusers(model: Downscaler, given: tuple[Any, Any, Any], evaluations: int, member: int) -> np.ndarray:

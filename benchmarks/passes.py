@@ -180,13 +180,14 @@ def ceiling(asked: Any) -> Result:
 
 
 def convolutions(model: Downscaler, run: Callable[[], Any]) -> list[tuple[torch.nn.Conv2d, tuple[int, ...]]]:
-    """The denoiser's convolutions in a run, with the shapes that they were given."""
+    """The networks' convolutions in a run, with their inputs' shapes, without the first on x_t alone."""
     calls: list[tuple[torch.nn.Conv2d, tuple[int, ...]]] = []
 
     def seen(layer: torch.nn.Conv2d, inputs: tuple[Tensor, ...]) -> None:
         calls.append((layer, tuple(inputs[0].shape)))
 
-    layers = [m for m in model.denoiser.modules() if isinstance(m, torch.nn.Conv2d)]
+    networks = [network for network in (model.denoiser, model.fast) if network is not None]
+    layers = {m for network in networks for m in network.modules() if isinstance(m, torch.nn.Conv2d)}
     hooks = [layer.register_forward_pre_hook(seen) for layer in layers]
     run()
     for hook in hooks:

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 import xdownscale
 from xdownscale.cli import main
+from xdownscale.diffusion.sample import Sampler
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +137,52 @@ def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refused = run("calibrate", *given, "--crop", 224, "--overwrite")
     assert refused.exit_code == 2
     assert "found crop 224; make the crop smaller" in refused.stderr
+
+
+def test_distil_then_calibrate_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from xdownscale.training import calibration as module
+
+    monkeypatch.setattr(module, "_BORDER", 8)
+    stage1(folder)
+    stage2(folder)
+    records = ["--coarse", folder / "coarse.nc", "--fine", folder / "fine.zarr"]
+    given = [
+        folder / "model.safetensors",
+        folder / "fast.safetensors",
+        *records,
+        "--config",
+        folder / "fine.json",
+    ]
+    said = run("distil", *given, "--dry-run")
+    assert said.exit_code == 0, said.output
+    assert "would write" in said.stdout
+    assert not (folder / "fast.safetensors").exists()
+    result = run("distil", *given)
+    assert result.exit_code == 0, result.output
+    first, then = (xdownscale.load(folder / f"{n}.safetensors") for n in ("model", "fast"))
+    assert (first.card.distilled, then.card.distilled) == (False, True)
+    assert then.sampler == first.sampler, "what is drawn with by default does not change by itself"
+    for name, weight in first.denoiser.state_dict().items():
+        np.testing.assert_array_equal(weight, then.denoiser.state_dict()[name])
+    fit = [
+        "--last",
+        3,
+        "--members",
+        2,
+        "--crops",
+        4,
+        "--crop",
+        64,
+        "--evaluations",
+        "2,fast",
+        "--default",
+        "fast",
+    ]
+    result = run("calibrate", folder / "fast.safetensors", folder / "fitted.safetensors", *records, *fit)
+    assert result.exit_code == 0, result.output
+    fitted = xdownscale.load(folder / "fitted.safetensors")
+    assert fitted.sampler == Sampler("fast", 2)
+    assert list(fitted.card.inflation) == ["2", "fast"]
 
 
 def test_months_half_and_seed(folder: Path) -> None:

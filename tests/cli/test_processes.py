@@ -40,7 +40,7 @@ WORK: dict[str, list[tuple[Any, ...]]] = {
          "--evaluations", 2, "--intervals", 0),
     ],
 }  # fmt: skip
-LEARNING = ("pretrain", "train", "calibrate")  # in tests/cli/test_learn.py at length; their errors are below
+LEARNING = ("pretrain", "train", "distil", "calibrate")  # at length in test_learn.py; their errors are below
 
 
 def test_every_command_is_here() -> None:

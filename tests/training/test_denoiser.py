@@ -364,7 +364,7 @@ class TestSplit:
     )
     def test_last_tenth_behind_a_gap(self, n: int, learn: int, held: int) -> None:
         whole = Pairs(None, None, tuple((i, i) for i in range(n)))  # type: ignore[arg-type]
-        a, b = module._split(whole)
+        a, b = module.split(whole)
         assert a.days == whole.days[:learn]
         assert b.days == whole.days[n - held :]
         assert n - learn - held == min(10, n // 10)

@@ -333,7 +333,7 @@ def test_direct_is_one_look_at_the_noise_end() -> None:
     found = sample(denoise, torch.zeros(3), Regression(), Sampler("direct", 1))
     assert found.tolist() == [2.0, 2.0, 2.0]
     assert seen == [1.0]
-    with pytest.raises(ValueError, match="direct is one look: found 4 evaluations"):
+    with pytest.raises(ValueError, match="direct takes 1: found 4 evaluations"):
         Sampler("direct", 4)
     with pytest.raises(ValueError, match=r"expected one of \['direct'\]"):
         Sampler("euler", 1).check(Regression())

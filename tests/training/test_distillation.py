@@ -16,7 +16,7 @@ from xdownscale.diffusion.sample import Sampler
 from xdownscale.models import Downscaler
 from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
-from xdownscale.training import TrainConfig, calibrate, distil
+from xdownscale.training import TrainConfig, calibrate, distil, train
 from xdownscale.training import calibration as calibrating
 from xdownscale.training import distillation as module
 from xdownscale.training.distillation import fair_crps
@@ -203,6 +203,23 @@ class TestTheModel:
         assert len(both.card.inflation["fast"]) == 1
         assert 0.333 <= both.card.inflation["fast"][0] <= 3
         assert both.inflation(Sampler("fast", 2)) == both.card.inflation["fast"]
+
+
+def test_without_an_encoder_with_a_climatology(records: Records) -> None:
+    plain = replace(
+        CONFIG, transfer="none", channels=(8, 8, 16), blocks=1, statics=("season", "climatology"), border=4
+    )
+    model = train(*records, config=plain, card={"name": "plain"})
+    assert model.encoder is None
+    assert distil(model, *records, config=CONFIG).card.distilled
+
+
+def test_a_new_network_has_no_factor_yet(tiny_model: Downscaler) -> None:
+    fitted = {"2": [1.2], "fast": [1.05]}
+    model = tiny_model.with_fast(Second(tiny_model.denoiser))
+    model = model.with_card(replace(model.card, inflation=fitted))
+    assert model.inflation(Sampler("fast", 2)) == [1.05]
+    assert model.with_fast(Second(model.denoiser)).card.inflation == {"2": [1.2]}
 
 
 class TestRefused:

@@ -137,8 +137,9 @@ class Downscaler:
         return Downscaler(card, self.denoiser, self.encoder, self.climatology, sha256, self.fast)
 
     def with_fast(self, fast: Second) -> Downscaler:
-        """The same model with a second network, for `sampler="fast"`."""
-        card = replace(self.card, distilled=True)
+        """The same model with a second network, for `sampler="fast"`, whose factor is not fitted yet."""
+        fitted = {key: factors for key, factors in self.card.inflation.items() if key != "fast"}
+        card = replace(self.card, distilled=True, inflation=fitted)
         return Downscaler(card, self.denoiser, self.encoder, self.climatology, fast=fast)
 
     def network(self, sampler: Sampler, t: float, fast: Second | None = None) -> Denoiser:

@@ -32,7 +32,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
 from xdownscale.nn.denoiser import Second
-from xdownscale.nn.encoder import digest
+from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.training.begin import Measured
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.denoiser import split
@@ -117,7 +117,7 @@ def distil(
     if model.climatology is not None:
         upsampling: Any = model.card.upsampling
         described = replace(config, statics=model.card.statics, upsampling=upsampling)
-        learn = replace(learn, folds=Measured.on(learn, Pretrained.of(model), described).folds)
+        learn = replace(learn, folds=Measured.on(learn, _transform_of(model), described).folds)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fast = Second(model.denoiser)
     stage = _Stage(model, fast, learn, held, config, device, _spreads(model))
@@ -127,6 +127,11 @@ def distil(
     with _alone(fast):
         fit(fast, stage.loss, run, validate=stage.validate, report=report)
     return model.to("cpu").with_fast(fast.cpu())
+
+
+def _transform_of(model: Downscaler) -> Pretrained:
+    """What measuring the residual wants of an encoder: the transform of the values."""
+    return Pretrained(model.encoder or Encoder(1, (8, 8, 8)), model.scaling, {})
 
 
 @contextmanager

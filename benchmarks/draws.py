@@ -24,7 +24,7 @@ from record import Figure, Result
 from xdownscale import Tiling, nature_run
 from xdownscale.diagnostics.skill import crps
 from xdownscale.grid import refined
-from xdownscale.inference.engine import lay
+from xdownscale.inference.day import lay
 from xdownscale.models import conditioning
 from xdownscale.noise import shaped
 

@@ -21,7 +21,8 @@ import torch
 from xdownscale import Tiling, load
 from xdownscale.data.nature_run import open_coarse
 from xdownscale.grid import Grid, refined, upsampling
-from xdownscale.inference.engine import Options, draw, lay
+from xdownscale.inference.day import lay
+from xdownscale.inference.engine import Options, draw
 from xdownscale.noise import instant
 
 PAPER = Tiling(patch=16, halo=4, ramp=4, stride=2, merge="final", batch=64)

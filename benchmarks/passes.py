@@ -19,7 +19,7 @@ from torch.nn.functional import conv2d
 
 from xdownscale import Tiling
 from xdownscale.diffusion.denoise import estimate
-from xdownscale.inference.engine import lay
+from xdownscale.inference.day import lay
 from xdownscale.models import conditioning
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from torch.nn.functional import conv2d, pixel_unshuffle
 
 import xdownscale
 from xdownscale.diffusion import sample as sampling
-from xdownscale.inference import engine
+from xdownscale.inference import day, engine
+from xdownscale.inference.day import Day
 from xdownscale.inference.engine import Options, draw
 from xdownscale.models import conditioning
 from xdownscale.models.downscaler import Downscaler
@@ -54,7 +55,7 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("condition: static maps", conditioning, "statics"),
     ("context", conditioning, "context"),
     ("first layer on the condition", Denoiser, "look"),
-    ("told, other", engine._Day, "_told"),
+    ("told, other", Day, "_told"),
     ("noise", engine, "shaped"),
     ("network", Denoiser, "again"),
     ("estimate", engine, "_estimate"),
@@ -62,8 +63,8 @@ PARTS: tuple[tuple[str, Any, str], ...] = (
     ("merging: accumulate", Layout, "accumulate"),
     ("steps and merging, other", engine, "sample"),
     ("steps: along the line", sampling, "_moved"),
-    ("back through the transform", engine._Day, "finish"),
-    ("conservation", engine, "_conserve"),
+    ("back through the transform", Day, "finish"),
+    ("conservation", day, "_conserve"),
 )
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from xdownscale.inference import block
 from xdownscale.inference.block import Piece, Recipe, coarse_days, drawn, pieces, windows
+from xdownscale.inference.day import DAY_US, history
 from xdownscale.inference.domain import DomainError
-from xdownscale.inference.engine import DAY_US, history
 from xdownscale.inference.field import predict
 from xdownscale.inference.job import Job, prepare
 from xdownscale.patches import Tiling

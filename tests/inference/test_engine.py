@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, Grid, coarsening, refined, upsampling
-from xdownscale.inference import engine
-from xdownscale.inference.engine import DAY_US, Options, draw, history, lay
+from xdownscale.inference.day import DAY_US, Day, Domain, history, lay
+from xdownscale.inference.engine import Options, draw
 from xdownscale.inference.sequence import Past
+from xdownscale.models import conditioning
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.noise import Spectrum, instant, shaped
 from xdownscale.patches import Tiling
@@ -538,13 +539,13 @@ class TestSight:
                     weight[..., [0, 0, 0, 1, 1, 2, 2, 2], [0, 1, 2, 0, 2, 0, 1, 2]] = 0.0
         model = model.with_card(replace(model.card, encoder_digest=None))
         past, crop = self.past([0, 1]), {"degrade": 0.0, "dropout": 0.0, "edges": 0.0}
-        domain = engine._Domain(model, GRID, lay(model, GRID, self.WHOLE.tiling))
+        domain = Domain(model, GRID, lay(model, GRID, self.WHOLE.tiling))
         fine = Record(np.concatenate([past.values, past.values[:1]]), self.INSTANTS, domain.fine)
         pairs = Pairs(Record(self.COARSE, self.INSTANTS, GRID), fine, ((2, 2),))
         batch = pairs.batch(model, TrainConfig(batch=1, days=1, crop=32, border=0, **crop), 0)  # type: ignore[arg-type]
         with torch.no_grad():
             ours = batch.context(model, GRID)
-            theirs = engine._Day.of(domain, self.COARSE, self.INSTANTS, 2, past).context(batch.windows[0][1])
+            theirs = Day.of(domain, self.COARSE, self.INSTANTS, 2, past).context(batch.windows[0][1])
         assert ours is not None
         assert theirs is not None
         assert float(ours[0].std()) > 1e-3
@@ -574,7 +575,7 @@ class TestSharing:
     @staticmethod
     def counted(model: Downscaler, monkeypatch: pytest.MonkeyPatch, options: Options, days: int) -> list[str]:
         calls: list[str] = []
-        for owner, name in ((Downscaler, "seen"), (Downscaler, "maps"), (engine.conditioning, "context")):
+        for owner, name in ((Downscaler, "seen"), (Downscaler, "maps"), (conditioning, "context")):
             made = getattr(owner, name)
             monkeypatch.setattr(
                 owner, name, lambda *a, _f=made, _n=name, **k: (calls.append(_n), _f(*a, **k))[1]

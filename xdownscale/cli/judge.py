@@ -82,12 +82,7 @@ def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, 
         options = {key: given[key] for key in ("members", "seed", "evaluations", "intervals", "block")}
         found = trial(models, coarse.load(), truth, days=days, **options)
         table = rows(found, given["evaluations"] or _evaluations(models[0]))
-        if given["as_json"]:
-            echo_json(table)
-        else:
-            click.echo(text(table))
-        if out is not None:
-            write_netcdf(found, out)
+        _tell(found, table, out, given)
         if report is not None:
             _page(found, report, overwrite=given["overwrite"])
         if given["write"]:
@@ -116,7 +111,11 @@ def _roll_out(
         click.echo(f"would draw {told} by {models[0]}, {ways}, on {dict(coarse.sizes)}")
         return
     found = rollout(models[0], coarse, truth, **told)
-    table = _lead_rows(found)
+    _tell(found, _lead_rows(found), out, given)
+
+
+def _tell(found: Any, table: Sequence[dict[str, Any]], out: Path | None, given: dict[str, Any]) -> None:
+    """Print the table, for people or machines, and write all that was found."""
     if given["as_json"]:
         echo_json(table)
     else:

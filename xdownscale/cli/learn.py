@@ -95,7 +95,6 @@ def train(
     **given: Any,
 ) -> None:
     """Train a model on pairs of coarse and fine days and write the checkpoint MODEL."""
-    from xdownscale.checkpoint import save
     from xdownscale.models.card import Card
     from xdownscale.training import TrainConfig
     from xdownscale.training import train as run
@@ -117,9 +116,7 @@ def train(
             model = run(low, high, begun, config=config, card=fields, report=report, **where)
         if given["calibrate"]:  # of the last tenth of the days, which training holds out
             model = calibrate(model, low, high.isel(time=slice(-max(1, high.sizes["time"] // 10), None)))
-        stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
-        sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
-        click.echo(f"wrote {target}, sha256 {sha256}")
+        _keep(model, target, given)
 
 
 @click.command(
@@ -148,7 +145,6 @@ def train(
 @configured
 def calibrate(source: str, target: Path, **given: Any) -> None:
     """Fit the spread of MODEL on days it was not trained on, and write the model to OUT."""
-    from xdownscale.checkpoint import save
     from xdownscale.registry import resolve
     from xdownscale.training.calibration import calibrate as run
 
@@ -166,9 +162,7 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
         if given["default"] is not None:
             sampler = asdict(model.sampler_of(given["default"]))
             model = model.with_card(replace(model.card, sampler=sampler))
-        stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
-        sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
-        click.echo(f"wrote {target}, sha256 {sha256}")
+        _keep(model, target, given)
 
 
 @click.command(
@@ -186,7 +180,6 @@ def distil(
     source: str, target: Path, *, coarse: tuple[Path, ...], fine: tuple[Path, ...], **given: Any
 ) -> None:
     """Give MODEL a second network, with which two evaluations make a draw, and write the model to OUT."""
-    from xdownscale.checkpoint import save
     from xdownscale.registry import resolve
     from xdownscale.training.config import TrainConfig
     from xdownscale.training.distillation import USUAL
@@ -202,9 +195,16 @@ def distil(
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "distil") as report:
             model = run(model, low, high, config=config, report=report, **where)
-        stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
-        sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
-        click.echo(f"wrote {target}, sha256 {sha256}")
+        _keep(model, target, given)
+
+
+def _keep(model: Downscaler, target: Path, given: dict[str, Any]) -> None:
+    """Write a checkpoint, and say so."""
+    from xdownscale.checkpoint import save
+
+    stored: Literal["float32", "float16"] = "float16" if given["half"] else "float32"
+    sha256 = save(model, target, overwrite=given["overwrite"], dtype=stored)
+    click.echo(f"wrote {target}, sha256 {sha256}")
 
 
 def _begun(encoder: Path | None, start: str | None) -> Pretrained | Downscaler:

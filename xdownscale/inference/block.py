@@ -22,8 +22,9 @@ import numpy as np
 import torch
 
 from xdownscale.cf import Orientation, orientation
+from xdownscale.inference.day import history
 from xdownscale.inference.domain import DomainCheck, check_values, judge_day
-from xdownscale.inference.engine import Draw, Options, draw, history
+from xdownscale.inference.engine import Draw, Options, draw
 from xdownscale.inference.sequence import State
 from xdownscale.noise import DAY_US
 from xdownscale.registry import Reference

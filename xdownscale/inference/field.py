@@ -16,7 +16,8 @@ import numpy as np
 
 from xdownscale.cf import build, orientation
 from xdownscale.inference.block import windows
-from xdownscale.inference.engine import draw, lay
+from xdownscale.inference.day import lay
+from xdownscale.inference.engine import draw
 from xdownscale.inference.job import Job, prepare
 from xdownscale.inference.plan import Blocks, Plan
 from xdownscale.inference.provenance import attributes

@@ -17,8 +17,9 @@ from xdownscale.cf import Field, check_bounds, only_variable, understand
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import Grid, refined
 from xdownscale.inference.continuation import check_sequence, past_of, split, state_of
+from xdownscale.inference.day import lay
 from xdownscale.inference.domain import DomainCheck, Findings, check_labels, check_values, judge
-from xdownscale.inference.engine import Options, lay
+from xdownscale.inference.engine import Options
 from xdownscale.patches import Tiling
 from xdownscale.registry import Reference, refer, resolve
 

@@ -29,6 +29,7 @@ SHAPES = ((40, 32), (71, 57), (126, 101), (225, 180), (280, 456))  # coarse cell
 COUNTS = (1, 3, 10, 32, 100)
 BOX = (12, 12)
 WIDE = (40, 40)
+LITTLE = (3, 3)
 FLAT = 1.1
 
 
@@ -72,7 +73,7 @@ def _counted(asked: Any, what: str) -> Result:
     note = (
         f"Time on {box[0]} x {box[1]} coarse cells. Memory on {wide[0]} x {wide[1]} of them, lazy, a day and "
         "member a block, reduced to a mean one after the other, each number in its own process: the most it "
-        "holds over what it held before."
+        f"holds over what it held after a draw of {LITTLE[0]} x {LITTLE[1]}."
     )
     return Result((*found.figures, memory), found.rounds, (f"Network {name}.", *found.notes, note))
 
@@ -106,7 +107,7 @@ def lazy_memory(name: str, what: str, count: int, box: tuple[int, int]) -> float
     """Peak resident memory of a lazy prediction's mean; in its own process."""
     torch.set_num_threads(1)
     model = network(name)
-    _predicted(model, what, 1, box, lazily=True).mean().compute(scheduler="synchronous")
+    _predicted(model, what, 1, LITTLE, lazily=True).mean().compute(scheduler="synchronous")
     with Peak() as peak:
         _predicted(model, what, count, box, lazily=True).mean().compute(scheduler="synchronous")
     return peak.bytes

@@ -91,6 +91,10 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     assert found["semivariogram"][1] == pytest.approx(float(power.semivariogram_ratio.max()), abs=1e-4)
     assert found["crps_over_bicubic_mae"] == pytest.approx(expected, abs=1e-4)
     assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
+    against = table["bicubic"]
+    assert against["skill"] == pytest.approx(1 - expected, abs=1e-4)
+    assert against["skill_low"] <= against["skill"] <= against["skill_high"]
+    assert "skill" not in found
 
 
 def test_days_of_the_training_are_warned_of(tiny_model: Downscaler, pair: Any) -> None:

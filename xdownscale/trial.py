@@ -113,7 +113,9 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
     -------
     list of dict
         CRPS (of one field, its MAE) is divided by the MAE of bicubic interpolation; `low` and `high` bound
-        it, where there are intervals. `spectrum` is power over the truth's in the bands between `BANDS_KM`,
+        it, where there are intervals. `skill` is 1 - CRPS of the prediction over that of the source, and its
+        bounds are of the same days resampled for both: above zero the prediction is clear of the source.
+        `spectrum` is power over the truth's in the bands between `BANDS_KM`,
         `semivariogram` the least and the largest semivariance over the truth's at any lag.
     """
     log = found.sel(space="log")
@@ -137,6 +139,11 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         if "crps_interval" in one:
             bounds = one["crps_interval"].values / unit
             row |= {"low": _rounded(bounds[0]), "high": _rounded(bounds[1])}
+        if name != "prediction":
+            row["skill"] = _rounded(one["crpss"])
+            if "crpss_interval" in one:
+                bounds = one["crpss_interval"].values
+                row |= {"skill_low": _rounded(bounds[0]), "skill_high": _rounded(bounds[1])}
         out.append(row)
     return out
 

@@ -252,8 +252,8 @@ class TestBaselines:
         assert found.source.values.tolist() == ["prediction", "mine", "near"]
         alone = scores(mine, truth, coarse=coarse, **_few()).sel(source="prediction")
         xr.testing.assert_allclose(
-            found.sel(source="mine").drop_vars(["source", "rank_histogram", "rank"]),
-            alone.drop_vars("source"),
+            found.sel(source="mine").drop_vars(["source", "rank_histogram", "rank", "crpss"]),
+            alone.drop_vars(["source", "crpss"]),
             rtol=1e-12,
         )
 
@@ -416,6 +416,24 @@ class TestIntervals:
             low, high = scores(field, truth, intervals=2000, block=block).bias_interval.values[0]
             width[block] = high - low
         assert width[10] / width[1] == pytest.approx(10**0.5, rel=0.1)
+
+    def test_skill_against_a_source_is_of_the_same_days(self, case: Callable) -> None:
+        """Hard and easy days widen the intervals of both scores, and not that of a skill that is the same."""
+        prediction, truth, _ = case(days=8, members=1)
+        hard = xr.DataArray(10.0 ** np.arange(8), dims="time")
+        error = (prediction - truth) * hard
+        found = scores(
+            truth + error,
+            truth,
+            baselines={"twice": (truth + 2 * error).isel(realization=0, drop=True)},
+            intervals=50,
+            block=1,
+        )
+        assert found.crpss.values.tolist() == pytest.approx([0.0, 0.5], abs=1e-9)
+        low, high = found.crpss_interval.sel(source="twice").values
+        assert (low, high) == (pytest.approx(0.5, abs=1e-9), pytest.approx(0.5, abs=1e-9))
+        low, high = found.crps_interval.sel(source="twice").values
+        assert high > 10 * low
 
     def test_days_in_another_order_are_the_same_days(self, case: Callable) -> None:
         prediction, truth, coarse = case(days=7)

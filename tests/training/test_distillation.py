@@ -73,29 +73,31 @@ class TestFairCRPS:
             ), s
 
 
-class TestBands:
-    def test_add_up_to_the_field(self) -> None:
-        x = torch.randn((1, 1, 64, 96))
-        bands = module._bands(x)
-        whole = sum(
-            torch.nn.functional.interpolate(b, scale_factor=2.0**k, mode="nearest")
-            for k, b in enumerate(bands)
-        )
-        mean = torch.nn.functional.avg_pool2d(x, 2**5)
-        torch.testing.assert_close(
-            whole + torch.nn.functional.interpolate(mean, scale_factor=32.0, mode="nearest"), x
-        )
+class TestDetails:
+    def test_are_orthogonal(self) -> None:
+        """The energy of a field is that of its details, each a share of its box, and of the last means."""
+        x = torch.randn((1, 1, 64, 96), generator=torch.Generator().manual_seed(0))
+        details = sum(4 ** (k + 1) * float((d**2).sum()) for k, d in enumerate(module._details(x)))
+        means = 4**5 * float((torch.nn.functional.avg_pool2d(x, 2**5) ** 2).sum())
+        assert details + means == pytest.approx(float((x**2).sum()), rel=1e-5)
+
+    def test_tell_directions_apart(self) -> None:
+        """A wave from row to row is in the first details, one from column to column in the second ones."""
+        wave = torch.cos(2 * torch.pi * (torch.arange(64.0) + 0.5) / 8)
+        for x, direction in ((wave[:, None].expand(64, 64), 0), (wave[None].expand(64, 64), 1)):
+            energy = torch.stack([(d**2).sum(dim=(0, 2, 3)) for d in module._details(x[None, None])])
+            assert float(energy[:, direction].sum()) == pytest.approx(float(energy.sum()), rel=1e-6)
 
     def test_odd_sizes_lose_a_row(self) -> None:
-        assert [tuple(b.shape[-2:]) for b in module._bands(torch.zeros((1, 1, 112, 112)))] == [
-            (112, 112), (56, 56), (28, 28), (14, 14), (6, 6)
+        assert [tuple(d.shape[1:]) for d in module._details(torch.zeros((1, 1, 112, 112)))] == [
+            (3, 56, 56), (3, 28, 28), (3, 14, 14), (3, 7, 7), (3, 3, 3)
         ]  # fmt: skip
 
     def test_a_gap_spoils_the_boxes_it_lies_in(self) -> None:
         weight = torch.ones((1, 1, 64, 64))
         weight[..., 5, 40] = 0
         lost = [int((known == 0).sum()) for known in module._inside(weight)]
-        assert lost == [4, 4, 4, 4, 4]
+        assert lost == [1, 1, 1, 1, 1]
 
 
 def test_begins_as_the_midpoint_rule(tiny_model: Downscaler, records: Records) -> None:
@@ -220,6 +222,36 @@ def test_a_new_network_has_no_factor_yet(tiny_model: Downscaler) -> None:
     model = model.with_card(replace(model.card, inflation=fitted))
     assert model.inflation(Sampler("fast", 2)) == [1.05]
     assert model.with_fast(Second(model.denoiser)).card.inflation == {"2": [1.2]}
+
+
+class TestStart:
+    def test_is_gone_on_from(self, tiny_model: Downscaler, records: Records) -> None:
+        """At a rate of nearly nothing the second network stays what that of the start was."""
+        other = distil(tiny_model, *records, config=CONFIG)
+        still = replace(CONFIG, learning_rate=1e-12)
+        model = distil(tiny_model, *records, start=other, config=still)
+        fresh = distil(tiny_model, *records, config=still)
+        assert other.fast is not None
+        assert model.fast is not None
+        assert fresh.fast is not None
+        for name, weight in other.fast.own().items():
+            torch.testing.assert_close(model.fast.own()[name], weight, rtol=0, atol=1e-7)
+        apart = [float((w - fresh.fast.own()[k]).abs().max()) for k, w in model.fast.own().items()]
+        assert max(apart) > 1e-4
+
+    def test_without_a_second_network(self, tiny_model: Downscaler, records: Records) -> None:
+        with pytest.raises(ValueError, match="start is tiny, which was not distilled"):
+            distil(tiny_model, *records, start=tiny_model, config=CONFIG)
+
+    def test_of_another_architecture(
+        self, tiny_model: Downscaler, make_card: Callable[..., Card], records: Records
+    ) -> None:
+        parts = make_card().architecture
+        wider = parts | {"denoiser": parts["denoiser"] | {"channels": [16, 16, 24]}}
+        other = Downscaler.build(make_card(architecture=wider, encoder_digest=None))
+        other = other.with_fast(Second(other.denoiser))
+        with pytest.raises(ValueError, match="of another architecture than tiny: expected a second network"):
+            distil(tiny_model, *records, start=other, config=CONFIG)
 
 
 class TestRefused:

@@ -174,6 +174,7 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
 @click.argument("target", metavar="OUT", type=_PATH)
 @click.option("--coarse", type=_PATH, multiple=True, required=True, help=_RECORD)
 @click.option("--fine", type=_PATH, multiple=True, required=True, help=_RECORD)
+@click.option("--start", type=MODEL, help="Distilled model whose second network is gone on from.")
 @click.option("--half", is_flag=True, help="Store the denoisers' weights as float16.")
 @_learning
 def distil(
@@ -189,12 +190,13 @@ def distil(
         check_output(target, overwrite=given["overwrite"])
         config = replace(USUAL, **_fields(given, TrainConfig))
         low, high, model = record(coarse, given), record(fine, given), resolve(source)
+        start = None if given["start"] is None else resolve(given["start"])
         if given["dry_run"]:
             click.echo(f"{model!r}\nfine record {_size(high)}\n{config}\nwould write {target}")
             return
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "distil") as report:
-            model = run(model, low, high, config=config, report=report, **where)
+            model = run(model, low, high, start=start, config=config, report=report, **where)
         _keep(model, target, given)
 
 

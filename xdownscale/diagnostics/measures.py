@@ -46,6 +46,7 @@ ERRORS = {
     "r2": Measure("1 - SSE/SST of the members' mean", 1.0),
     "r2_corr": Measure("squared correlation of the members' mean", 1.0),
     "crps": Measure("fair continuous ranked probability score; absolute error of a single field", 0.0, True),
+    "crpss": Measure("skill of the prediction against the source, 1 - its CRPS over the source's", np.nan),
     "spread_skill": Measure("spread of the members over the error of their mean", 1.0),
 }
 BY_THRESHOLD = {
@@ -142,6 +143,7 @@ def _errors(s: dict[str, NDArray[Any]], members: NDArray[np.float64]) -> dict[st
         "r2": np.where(varied, 1 - s["sse"] / s["yy"], np.nan),
         "r2_corr": np.where(varied, s["xy"] ** 2 / (s["xx"] * s["yy"]), np.nan),
         "crps": s["crps"] / weight,
+        "crpss": 1 - s["crps"][..., :1] / s["crps"],
         "spread_skill": np.sqrt((members + 1) / members * s["spread"] / s["sse"]),
     }
 

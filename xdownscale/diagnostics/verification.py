@@ -112,9 +112,10 @@ def scores(
     -------
     Dataset
         Along `source`, the prediction first: `bias`, `rmse`, `mae`, `r2` (1 - SSE/SST), `r2_corr`, `crps`,
-        `spread_skill`; by `threshold` `pod`, `far`, `csi`, `ets`, `frequency_bias`, `brier` and, by `window`,
-        `fss`; `rank_histogram`; `quantile_ratio` and `truth_quantile`; with a coarse field `conservation_rms`
-        and `conservation_max`. With intervals each has an `_interval` along `bound`, of 95 percent.
+        `crpss` (of the prediction against the source, on the same days in each replicate), `spread_skill`; by
+        `threshold` `pod`, `far`, `csi`, `ets`, `frequency_bias`, `brier` and, by `window`, `fss`;
+        `rank_histogram`; `quantile_ratio` and `truth_quantile`; with a coarse field `conservation_rms` and
+        `conservation_max`. With intervals each has an `_interval` along `bound`, of 95 percent.
 
     Raises
     ------

@@ -23,6 +23,7 @@ from torch import Tensor
 from xdownscale.diffusion.denoise import target
 from xdownscale.models import Downscaler
 from xdownscale.nn.encoder import digest
+from xdownscale.training.ahead import Ahead
 from xdownscale.training.begin import Measured, begin, check_variable, go_on, told, unaided, untaught
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.encoder import Pretrained
@@ -133,7 +134,6 @@ def train(
     if begun is not None:
         go_on(model, begun)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stage = _Stage(model, learn, held, config, device)
     start = None if begun is None else digest(begun.denoiser)
     key = json.dumps(
         [config.to_dict(), before, start, learn.days[0], learn.days[-1], model.card.residual_scale]
@@ -147,7 +147,9 @@ def train(
         None if folder is None else Path(folder),
         key,
     )
-    fit(stage.learner, stage.loss, run, validate=stage.validate, report=report)
+    with Ahead(lambda step: learn.batch(model, config, step), config.steps, device) as batches:
+        stage = _Stage(model, learn, held, config, device, batches)
+        fit(stage.learner, stage.loss, run, validate=stage.validate, report=report)
     return _finished(model.to("cpu"), before, config)
 
 
@@ -160,6 +162,7 @@ class _Stage:
     held: Pairs
     config: TrainConfig
     device: str
+    batches: Ahead
 
     @property
     def learner(self) -> torch.nn.Module:
@@ -169,8 +172,7 @@ class _Stage:
         return torch.nn.ModuleList([self.model.denoiser, self.model.encoder.requires_grad_(True)])
 
     def loss(self, step: int) -> Tensor:
-        batch = self.learn.batch(self.model, self.config, step)
-        return self._loss(batch, generator(self.config.seed, step, 2), self.config.roughness)
+        return self._loss(self.batches(step), generator(self.config.seed, step, 2), self.config.roughness)
 
     def validate(self) -> float:
         """Mean square error of the prediction on fixed crops and noise of the held-out days."""
@@ -183,16 +185,18 @@ class _Stage:
 
     def _loss(self, batch: Batch, rng: np.random.Generator, rough: float) -> Tensor:
         model, config = self.model, self.config
-        r = batch.residual.to(self.device)
+        r = batch.residual.to(self.device, non_blocking=True)
         e = coloured(model.kernel, (len(r), *r.shape[-2:]), rng).to(self.device)
         share = 1.0 if config.process == "regression" else config.noise_end
         t = levels(len(r), share, rng).to(self.device)
         alpha, sigma = (f(t).view(-1, 1, 1, 1) for f in (model.schedule.alpha, model.schedule.sigma))
         x_t = (alpha * r + sigma * e).contiguous(memory_format=torch.channels_last)
-        condition = batch.condition.to(self.device).contiguous(memory_format=torch.channels_last)
+        condition = batch.condition.to(self.device, non_blocking=True)
+        condition = condition.contiguous(memory_format=torch.channels_last)
         prediction = model.denoiser(x_t, t, condition, self._context(batch))
         wanted = target(model.schedule, r, e, t)
-        return weighted_loss(prediction, wanted, batch.weight.to(self.device), roughness(model.kernel), rough)
+        weight = batch.weight.to(self.device, non_blocking=True)
+        return weighted_loss(prediction, wanted, weight, roughness(model.kernel), rough)
 
     def _context(self, batch: Batch) -> list[Tensor] | None:
         levels = batch.context(self.model, self.learn.coarse.grid)

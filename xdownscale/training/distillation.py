@@ -6,14 +6,15 @@ the model gives at the noise end, and from there to the end along the velocity o
     x_h = (mean(y) + e) / 2        x = e - 2 (x_h - x0'(x_h, 1/2, y))
 
 The model gives the mean and stays as it is. The second network shares its way down, begins with its way up
-(`nn.Second`), and learns x0' by the fair CRPS of two draws, of the field and of the bands of a pyramid of box
-means, each over its own spread:
+(`nn.Second`), and learns x0' by the fair CRPS of two draws, of the field and of its Haar details, each over
+its own spread:
 
-    L = crps(x) + mean_k crps(b_k x) / s_k,       crps = (|x - r| + |x' - r|) / 2 - |x - x'| / 2
+    L = crps(x) + mean_kd crps(b_kd x) / s_kd,       crps = (|x - r| + |x' - r|) / 2 - |x - x'| / 2
 
-b_k x is the mean over boxes of 2^k cells less that over boxes twice as wide, s_k its standard deviation in
-noise of the residual's spectrum. The CRPS is proper: the draws that score best have the truth's distribution,
-spread and all (Gneiting & Raftery 2007, doi:10.1198/016214506000001437); the bands ask it of every scale.
+b_kd x is the detail between boxes of 2^k cells and of twice as many, along latitude, along longitude or along
+both; s_kd is its standard deviation in noise of the residual's spectrum. The CRPS is proper: the draws that
+score best have the truth's distribution, spread and all (Gneiting & Raftery 2007,
+doi:10.1198/016214506000001437); the details ask it of every scale and direction.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
 
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
 from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import Encoder, digest
+from xdownscale.training.ahead import Ahead
 from xdownscale.training.begin import Measured
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.denoiser import split
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = ["USUAL", "distil", "fair_crps"]
 
-_BANDS = 5
+_SCALES = 5
 _STREAM = 8
 FAST = Sampler("fast", 2)
 USUAL = TrainConfig(steps=800, batch=8, crop=112, learning_rate=5e-4, ema=0.995)
@@ -62,6 +64,7 @@ def distil(
     coarse: xr.DataArray,
     fine: xr.DataArray,
     *,
+    start: Downscaler | None = None,
     config: TrainConfig | None = None,
     folder: str | os.PathLike[str] | None = None,
     device: str = "cpu",
@@ -75,6 +78,8 @@ def distil(
         Trained, of the process `flow`; what it already draws, it draws as before.
     coarse, fine : DataArray, dims (time, lat, lon) in any order
         The days the model was trained on, of which the last tenth is held out again.
+    start : Downscaler, optional
+        A distilled model of one architecture with it, or itself, whose second network is gone on from.
     config : TrainConfig, optional
         Steps, batch, crop, learning rate and what befalls the input; what describes a network is the model's.
         `USUAL` when not given: 800 steps of 8 crops of 112 cells.
@@ -92,7 +97,8 @@ def distil(
     Raises
     ------
     ValueError
-        If the model is not of the process `flow`; as `train` for the records.
+        If the model is not of the process `flow`, or `start` has no second network or one that does not fit;
+        as `train` for the records.
 
     Examples
     --------
@@ -119,14 +125,34 @@ def distil(
         described = replace(config, statics=model.card.statics, upsampling=upsampling)
         learn = replace(learn, folds=Measured.on(learn, _transform_of(model), described).folds)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    fast = Second(model.denoiser)
-    stage = _Stage(model, fast, learn, held, config, device, _spreads(model))
-    key = json.dumps([config.to_dict(), digest(model.denoiser), learn.days[0], learn.days[-1]])
+    fast = _begun(model, start).to(device)
+    key = json.dumps([config.to_dict(), digest(fast), learn.days[0], learn.days[-1]])
     where = None if folder is None else Path(folder)
     run = Run(config.steps, config.learning_rate, config.ema, config.precision, device, where, key)
-    with _alone(fast):
+    with _alone(fast), Ahead(lambda step: learn.batch(model, config, step), config.steps, device) as batches:
+        stage = _Stage(model, fast, learn, held, config, device, _spreads(model), batches)
         fit(fast, stage.loss, run, validate=stage.validate, report=report)
     return model.to("cpu").with_fast(fast.cpu())
+
+
+def _begun(model: Downscaler, start: Downscaler | None) -> Second:
+    """The second network as it is before it learns: the model's own way up, or that of another's second."""
+    fast = Second(model.denoiser)
+    if start is None:
+        return fast
+    if start.fast is None:
+        raise ValueError(
+            f"start is {start.card.name}, which was not distilled: expected one with sampler='fast'"
+        )
+    own, other = fast.own(), start.fast.own()
+    shapes = [{name: tuple(weight.shape) for name, weight in weights.items()} for weights in (own, other)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"start is {start.card.name}, of another architecture than {model.card.name}: expected a second "
+            "network of the same channels and blocks"
+        )
+    fast.load_state_dict(other, strict=False)
+    return fast
 
 
 def _transform_of(model: Downscaler) -> Pretrained:
@@ -181,10 +207,11 @@ class _Stage:
     held: Pairs
     config: TrainConfig
     device: str
-    spreads: list[float]
+    spreads: list[Tensor]
+    batches: Ahead
 
     def loss(self, step: int) -> Tensor:
-        return self._loss(self.learn.batch(self.model, self.config, step), self.learn, step, 0)
+        return self._loss(self.batches(step), self.learn, step, 0)
 
     def validate(self) -> float:
         """The loss on fixed crops and noise of the held-out days, their input as it is."""
@@ -193,7 +220,7 @@ class _Stage:
         return float(np.mean([float(self._loss(b, self.held, i, 1)) for i, b in enumerate(batches)]))
 
     def _loss(self, batch: Batch, pairs: Pairs, step: int, stream: int) -> Tensor:
-        r, weight = batch.residual.to(self.device), batch.weight.to(self.device)
+        r, weight = (t.to(self.device, non_blocking=True) for t in (batch.residual, batch.weight))
         denoise = self._denoiser(batch, pairs)
         rng = generator(self.config.seed, step, _STREAM + stream)
         draws = []
@@ -202,15 +229,17 @@ class _Stage:
             draws.append(sample(denoise, start, self.model.schedule, FAST).float())
         one, other = draws
         total = fair_crps(one, other, r, weight)
-        bands = zip(*(_bands(x) for x in (one, other, r)), _inside(weight), self.spreads, strict=True)
-        for a, b, truth, known, spread in bands:
-            total = total + fair_crps(a, b, truth, known) / (spread * _BANDS)
+        scales = zip(*(_details(x) for x in (one, other, r)), _inside(weight), self.spreads, strict=True)
+        for a, b, truth, known, spread in scales:
+            s = spread.to(r)
+            total = total + fair_crps(a / s, b / s, truth / s, known.expand_as(a)) / _SCALES
         return total
 
     def _denoiser(self, batch: Batch, pairs: Pairs) -> Callable[[Tensor, float], Tensor]:
         """The estimate x0 on the crops: the model's at the noise end, the second network's half way."""
         model, grid = self.model, pairs.coarse.grid
-        condition = batch.condition.to(self.device).contiguous(memory_format=torch.channels_last)
+        condition = batch.condition.to(self.device, non_blocking=True)
+        condition = condition.contiguous(memory_format=torch.channels_last)
         with torch.no_grad():
             levels = batch.context(model, grid) or []
             context = [level.contiguous(memory_format=torch.channels_last) for level in levels] or None
@@ -225,24 +254,23 @@ class _Stage:
         return denoise
 
 
-def _bands(x: Tensor) -> list[Tensor]:
-    """Differences of box means over 2^k and 2^(k+1) cells, on the boxes of 2^k."""
-    bands = []
-    for _ in range(_BANDS):
+def _details(x: Tensor) -> list[Tensor]:
+    """Haar details from the smallest boxes of 2 x 2 on, shape (B, 3, h, w): along rows, columns and both."""
+    details = []
+    for _ in range(_SCALES):
         x = _even(x)
-        wide = avg_pool2d(x, 2)
-        bands.append(x - interpolate(wide, scale_factor=2.0, mode="nearest"))
-        x = wide
-    return bands
+        a, b, c, d = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
+        details.append(torch.cat([a + b - c - d, a - b + c - d, a - b - c + d], dim=1) / 4)
+        x = (a + b + c + d) / 4
+    return details
 
 
 def _inside(weight: Tensor) -> list[Tensor]:
-    """For each band, one where both boxes are wholly known."""
+    """For each scale, one where the whole box is known, shape (B, 1, h, w)."""
     known = []
-    for _ in range(_BANDS):
-        wide = (avg_pool2d(_even(weight), 2) == 1).to(weight)
-        known.append(interpolate(wide, scale_factor=2.0, mode="nearest"))
-        weight = wide
+    for _ in range(_SCALES):
+        weight = (avg_pool2d(_even(weight), 2) == 1).to(weight)
+        known.append(weight)
     return known
 
 
@@ -252,7 +280,7 @@ def _even(x: Tensor) -> Tensor:
     return x[..., : h - h % 2, : w - w % 2]
 
 
-def _spreads(model: Downscaler) -> list[float]:
-    """Standard deviation of each band in noise of the residual's spectrum."""
+def _spreads(model: Downscaler) -> list[Tensor]:
+    """Standard deviation of each detail in noise of the residual's spectrum, shapes (3, 1, 1)."""
     noise = coloured(model.kernel, (8, 256, 256), np.random.default_rng(0))
-    return [float(band.std()) for band in _bands(noise)]
+    return [detail.std(dim=(0, 2, 3))[:, None, None] for detail in _details(noise)]

@@ -13,7 +13,7 @@ history is masked, so that a single day, and a field's edge, are met in training
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -150,6 +150,11 @@ class Batch:
     windows: list[tuple[int, Grid]]
     history: NDArray[np.float32]
     mask: NDArray[np.float32]
+
+    def pinned(self) -> Batch:
+        """The same batch in memory that a GPU reads by itself."""
+        residual, weight, condition = (t.pin_memory() for t in (self.residual, self.weight, self.condition))
+        return replace(self, residual=residual, weight=weight, condition=condition)
 
     def context(self, model: Downscaler, coarse: Grid) -> list[Tensor] | None:
         """The encoder's features at the denoiser's levels, on every crop; None without an encoder.

@@ -115,6 +115,7 @@ _ALL = (
     Benchmark("cost_pixels", "How cost grows with pixels", ("cost", "cost_pixels")),
     Benchmark("cost_days", "How cost grows with days", ("cost", "cost_days")),
     Benchmark("cost_members", "How cost grows with members", ("cost", "cost_members")),
+    Benchmark("training_feed", "A training step fed from a store", ("feeding", "training_feed")),
     Benchmark("lazy_overhead", "The lazy path against memory", ("lazy", "lazy_overhead")),
     Benchmark(
         "semivariogram_plane",

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from xdownscale.diffusion.denoise import estimate, target
-from xdownscale.diffusion.schedule import Cosine, Flow, Regression, Schedule
+from xdownscale.diffusion.schedule import Cosine, Flow, Latent, Regression, Schedule
 
 PROCESSES = [Flow(), Cosine()]
 
@@ -68,6 +68,14 @@ def test_every_sample_has_its_own_level() -> None:
     together = target(Cosine(), r, e, t)
     for i in range(5):
         assert torch.equal(target(Cosine(), r[i : i + 1], e[i : i + 1], t[i : i + 1]), together[i : i + 1])
+
+
+def test_a_decoder_sees_its_latent_alone() -> None:
+    r, e = pair()
+    t = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(noised(Latent(), r, e, t), e)
+    torch.testing.assert_close(target(Latent(), r, e, t), r)
+    torch.testing.assert_close(estimate(Latent(), e, r, t), r)
 
 
 def test_regression_sees_neither_data_nor_noise() -> None:

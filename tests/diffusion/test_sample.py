@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from xdownscale.diffusion.sample import Sampler, mean, sample
-from xdownscale.diffusion.schedule import Cosine, Flow, Regression, Schedule, from_name
+from xdownscale.diffusion.schedule import Cosine, Flow, Latent, Regression, Schedule, from_name
 
 PROCESS = {"midpoint": "flow", "euler": "flow", "ddim": "ddpm", "dpmpp": "ddpm", "ddpm": "ddpm"}
 CENTRE = 0.7
@@ -310,7 +310,7 @@ class TestMean:
             calls.append(t)
             return 2 * x
 
-        assert mean(denoise, torch.tensor([1.5])).item() == 3.0
+        assert mean(denoise, torch.tensor([1.5]), Flow()).item() == 3.0
         assert calls == [1.0]
 
     @pytest.mark.parametrize("process", [Flow(), Cosine()], ids=lambda p: p.name)
@@ -318,9 +318,14 @@ class TestMean:
         """At t = 1 the state says nothing of the data."""
         start = torch.randn((3, 32), dtype=torch.float64)
         denoise = gaussian(process, torch.as_tensor(RED), torch.ones(32, dtype=torch.float64))
-        assert torch.equal(mean(denoise, start)[0], torch.full((32,), CENTRE, dtype=torch.float64))
+        assert torch.equal(mean(denoise, start, process)[0], torch.full((32,), CENTRE, dtype=torch.float64))
         # the unit vectors have mean zero
-        assert (mean(denoise, start)[1:] == 0).all()
+        assert (mean(denoise, start, process)[1:] == 0).all()
+
+    def test_of_a_decoder_is_its_answer_to_a_latent_of_zero(self) -> None:
+        start = torch.randn(5)
+        assert torch.equal(mean(lambda x, _: x + 3, start, Latent()), torch.full((5,), 3.0))
+        assert torch.equal(sample(lambda x, _: x + 3, start, Latent(), Sampler("direct", 1)), start + 3)
 
 
 def test_direct_is_one_look_at_the_noise_end() -> None:

@@ -40,7 +40,7 @@ def test_cosine_preserves_variance() -> None:
 
 def test_unknown() -> None:
     with pytest.raises(
-        ValueError, match=r"process is 'vp': expected one of \['ddpm', 'flow', 'regression'\]"
+        ValueError, match=r"process is 'vp': expected one of \['ddpm', 'flow', 'regression', 'vae'\]"
     ):
         from_name("vp")
 

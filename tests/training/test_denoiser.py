@@ -237,6 +237,66 @@ def test_regression_learns_the_mean(
     assert model.sampler == Sampler("direct", 1)
 
 
+class TestVariational:
+    @pytest.fixture(scope="class")
+    def decoder(
+        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
+    ) -> tuple[Downscaler, list[float]]:
+        """A short training, and its bounds on the days held out."""
+        scores: list[float] = []
+
+        def keep(_: int, __: float, score: float | None) -> None:
+            if score is not None:
+                scores.append(score)
+
+        config = replace(CONFIG, process="vae")
+        return train(*records, pretrained, config=config, card=ABOUT, report=keep), scores
+
+    def test_learns_more_than_a_collapsed_one(self, decoder: tuple[Downscaler, list[float]]) -> None:
+        """One that ignores its latent has at best the log of the residual's deviation, near 0."""
+        assert decoder[1][-1] < -0.02
+
+    def test_draws_by_its_latent(
+        self,
+        decoder: tuple[Downscaler, list[float]],
+        records: tuple[xr.DataArray, xr.DataArray],
+        tmp_path: Path,
+    ) -> None:
+        save(decoder[0], tmp_path / "vae.safetensors")
+        model = load(tmp_path / "vae.safetensors")
+        assert (model.card.process, model.sampler) == ("vae", Sampler("direct", 1))
+        assert model.kernel.shape == (1, 1), "its latent is white"
+        coarse = records[0].isel(time=[5])
+        given: dict[str, Any] = {"domain_check": "ignore", "conserve": False}
+        draws = np.log(predict(coarse, model, members=4, **given).values + 1e-3)
+        mean = np.log(predict(coarse, model, product="mean", **given).values + 1e-3)
+        assert draws.std(axis=0).mean() > 1e-4
+        assert np.abs(draws.mean(axis=0) - mean).mean() < 2 * draws.std(axis=0).mean()
+        again = predict(coarse, model, members=4, **given)
+        np.testing.assert_array_equal(np.log(again.values + 1e-3), draws)
+
+    def test_killed_resumes_to_the_same_weights(
+        self,
+        records: tuple[xr.DataArray, xr.DataArray],
+        pretrained: Pretrained,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        config = replace(CONFIG, process="vae", steps=4)
+        whole = train(*records, pretrained, config=config, card=ABOUT)
+        run = module.Run
+        monkeypatch.setattr(module, "Run", lambda *given: run(*given, every=2))
+
+        def killed(step: int, *_: Any) -> None:
+            if step == 3:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            train(*records, pretrained, config=config, card=ABOUT, folder=tmp_path, report=killed)
+        again = train(*records, pretrained, config=config, card=ABOUT, folder=tmp_path)
+        assert digest(whole.denoiser) == digest(again.denoiser)
+
+
 class TestLearning:
     def test_loss_falls(
         self,

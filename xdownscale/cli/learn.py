@@ -103,7 +103,8 @@ def train(
     with plainly(_RESUMES):
         check_output(target, overwrite=given["overwrite"])
         config = TrainConfig(**_fields(given, TrainConfig))
-        begun, fields = _begun(encoder, start), {} if card is None else read(card)
+        begun = _begun(encoder, start, without=config.transfer == "none")
+        fields = {} if card is None else read(card)
         check_names(card or target, fields, Card.__dataclass_fields__)
         low, high = record(coarse, given), record(fine, given)
         if given["dry_run"]:
@@ -114,7 +115,9 @@ def train(
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "train") as report:
             model = run(low, high, begun, config=config, card=fields, report=report, **where)
-        if given["calibrate"]:  # of the last tenth of the days, which training holds out
+        if (
+            given["calibrate"] and model.sampler.name != "direct"
+        ):  # of the last tenth of the days, which training holds out
             model = calibrate(model, low, high.isel(time=slice(-max(1, high.sizes["time"] // 10), None)))
         _keep(model, target, given)
 
@@ -209,13 +212,16 @@ def _keep(model: Downscaler, target: Path, given: dict[str, Any]) -> None:
     click.echo(f"wrote {target}, sha256 {sha256}")
 
 
-def _begun(encoder: Path | None, start: str | None) -> Pretrained | Downscaler:
+def _begun(encoder: Path | None, start: str | None, *, without: bool) -> Pretrained | Downscaler | None:
     from xdownscale.registry import resolve
     from xdownscale.training import Pretrained
 
+    if without and encoder is None and start is None:
+        return None
     if (encoder is None) == (start is None):
         raise click.UsageError(
-            "give one of --encoder (what pretrain wrote) and --start (a model to go on from)"
+            "give one of --encoder (what pretrain wrote) and --start (a model to go on from), or a "
+            'configuration with transfer = "none"'
         )
     return Pretrained.load(encoder) if encoder is not None else resolve(str(start))
 

@@ -2,7 +2,7 @@
 
     flow   p = e - r                  x0 = x_t - t p
     ddpm   p = v = alpha e - sigma r  x0 = alpha x_t - sigma v     (Salimans & Ho 2022, arXiv 2202.00512)
-    regression   p = r                x0 = p
+    regression, vae   p = r           x0 = p
 
 The first two targets are finite at the noise end, where x0 is the conditional mean.
 """
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from xdownscale.diffusion.schedule import Schedule
 
 __all__ = ["estimate", "target"]
+
+_WITHOUT_PROCESS = ("regression", "vae")
 
 
 def target(schedule: Schedule, r: Tensor, e: Tensor, t: Tensor) -> Tensor:
@@ -33,7 +35,7 @@ def target(schedule: Schedule, r: Tensor, e: Tensor, t: Tensor) -> Tensor:
     -------
     Tensor, shape (B, 1, H, W)
     """
-    if schedule.name == "regression":
+    if schedule.name in _WITHOUT_PROCESS:
         return r
     if schedule.name == "flow":
         return e - r
@@ -54,7 +56,7 @@ def estimate(schedule: Schedule, x_t: Tensor, prediction: Tensor, t: Tensor) -> 
     -------
     Tensor, shape (B, 1, H, W)
     """
-    if schedule.name == "regression":
+    if schedule.name in _WITHOUT_PROCESS:
         return prediction
     alpha, sigma = _shares(schedule, t, x_t)
     if schedule.name == "flow":

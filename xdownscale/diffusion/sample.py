@@ -9,7 +9,7 @@ With e^ = (x_t - alpha x0) / sigma the state at any earlier s follows from an es
                   (DPM-Solver++ 2M, arXiv 2211.01095)
     ddpm          a draw of q(x_s | x_t, x0) (ancestral, arXiv 2006.11239)
     fast          midpoint in one step; the second x0 is that of a distilled network (`training.distillation`)
-    direct        x0 itself (regression)
+    direct        x0 itself (regression, vae)
 
 `denoise(x_t, t)` is called exactly `evaluations` times. A sampler holds no state; noise between steps is
 handed in.
@@ -33,13 +33,13 @@ __all__ = ["FIXED", "Sampler", "mean", "sample"]
 
 Denoise = Callable[[Tensor, float], Tensor]
 _FOR = {
-    "midpoint": "flow",
-    "euler": "flow",
-    "fast": "flow",
-    "ddpm": "ddpm",
-    "ddim": "ddpm",
-    "dpmpp": "ddpm",
-    "direct": "regression",
+    "midpoint": ("flow",),
+    "euler": ("flow",),
+    "fast": ("flow",),
+    "ddpm": ("ddpm",),
+    "ddim": ("ddpm",),
+    "dpmpp": ("ddpm",),
+    "direct": ("regression", "vae"),
 }
 FIXED = {"fast": 2, "direct": 1}
 
@@ -51,8 +51,8 @@ class Sampler:
     Attributes
     ----------
     name : {"midpoint", "euler", "fast", "ddpm", "ddim", "dpmpp", "direct"}
-        The first three for `flow`, the last for `regression`, the others for `ddpm`; `fast` for models that
-        were distilled.
+        The first three for `flow`, the last for `regression` and `vae`, the others for `ddpm`; `fast` for
+        models that were distilled.
     evaluations : int, 1-10000
         Even for `midpoint`, which takes two a step; 2 for `fast`, 1 for `direct`.
 
@@ -88,11 +88,11 @@ class Sampler:
 
     def check(self, schedule: Schedule) -> None:
         """Raise ValueError if the sampler is not one of the process's."""
-        if _FOR[self.name] != schedule.name:
-            fitting = sorted(k for k, v in _FOR.items() if v == schedule.name)
+        if schedule.name not in _FOR[self.name]:
+            fitting = sorted(k for k, v in _FOR.items() if schedule.name in v)
+            served = " or ".join(map(repr, _FOR[self.name]))
             raise ValueError(
-                f"sampler {self.name!r} is for process {_FOR[self.name]!r}, the model's is "
-                f"{schedule.name!r}: "
+                f"sampler {self.name!r} is for process {served}, the model's is {schedule.name!r}: "
                 f"expected one of {fitting}"
             )
 
@@ -142,7 +142,7 @@ def sample(
     """
     sampler.check(schedule)
     if sampler.name == "direct":
-        return mean(denoise, start)
+        return denoise(start, 1.0)
     second_order = sampler.name in ("midpoint", "fast")
     steps = sampler.evaluations // 2 if second_order else sampler.evaluations
     knots = grid(steps) if times is None else times.double()
@@ -166,9 +166,9 @@ def sample(
     return x
 
 
-def mean(denoise: Denoise, start: Tensor) -> Tensor:
-    """The conditional mean: the estimate at the noise end, one evaluation."""
-    return denoise(start, 1.0)
+def mean(denoise: Denoise, start: Tensor, schedule: Schedule) -> Tensor:
+    """The conditional mean, one evaluation: the estimate at the noise end; of a `vae`, for a latent of zero."""
+    return denoise(torch.zeros_like(start) if schedule.name == "vae" else start, 1.0)
 
 
 def _shares(schedule: Schedule, t: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@
                                                                Lin et al. 2024, arXiv 2305.08891)
 
     regression   alpha = sigma = 0                         (no process: one look at the condition)
+    vae          alpha = 0, sigma = 1                      (no process: one look at condition and latent)
 
 The first two have alpha(1) = 0 exactly: the start is pure noise.
 """
@@ -21,7 +22,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["Cosine", "Flow", "Regression", "Schedule", "even_snr", "from_name", "grid"]
+__all__ = ["Cosine", "Flow", "Latent", "Regression", "Schedule", "even_snr", "from_name", "grid"]
 
 
 class Schedule(Protocol):
@@ -83,6 +84,21 @@ class Regression:
         return torch.zeros_like(t)
 
 
+@dataclass(frozen=True)
+class Latent:
+    """Noise alone is seen, the latent variable of a decoder."""
+
+    name: str = "vae"
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(t)
+
+    def sigma(self, t: Tensor) -> Tensor:
+        """One."""
+        return torch.ones_like(t)
+
+
 def from_name(name: str) -> Schedule:
     """The process that a card names.
 
@@ -95,7 +111,7 @@ def from_name(name: str) -> Schedule:
     >>> from_name("flow").alpha(torch.tensor(0.25))
     tensor(0.7500)
     """
-    processes: dict[str, Schedule] = {p.name: p for p in (Flow(), Cosine(), Regression())}
+    processes: dict[str, Schedule] = {p.name: p for p in (Flow(), Cosine(), Regression(), Latent())}
     if name not in processes:
         raise ValueError(f"process is {name!r}: expected one of {sorted(processes)}")
     return processes[name]

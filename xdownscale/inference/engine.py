@@ -191,7 +191,7 @@ def _residual(day: Day, options: Options, member: int, before: Tensor | None) ->
         state = conditioning.state(before, noise(window, _STATE_STREAM)[0, 0])
     denoise = _merged(domain, options, day.told(state))
     if options.product == "mean":
-        return mean(denoise, start)[0, 0]
+        return mean(denoise, start, domain.model.schedule)[0, 0]
     steps = partial(_next, partial(_on, noise, window, options.device))
     return sample(
         denoise, start, domain.model.schedule, options.sampler, times=_times(day, options), noise=steps

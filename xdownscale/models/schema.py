@@ -26,7 +26,7 @@ Check = Callable[[Any], Any]
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?")
 _HEX = re.compile("[0-9a-f]{64}")
-PROCESSES = ("flow", "ddpm", "regression")
+PROCESSES = ("flow", "ddpm", "regression", "vae")
 SEES = ("coarse", "fine", "upsampled")
 SAMPLERS = ("midpoint", "fast", "ddpm", "ddim", "dpmpp", "euler", "direct")
 STEPS = {"D": 86_400_000_000, "h": 3_600_000_000, "min": 60_000_000, "s": 1_000_000}
@@ -55,7 +55,7 @@ def check(field: str, value: Any) -> Any:
     >>> check("process", "score")
     Traceback (most recent call last):
         ...
-    ValueError: card field 'process': found 'score', expected one of 'flow', 'ddpm', 'regression'
+    ValueError: card field 'process': found 'score', expected one of 'flow', 'ddpm', 'regression', 'vae'
     """
     try:
         return FIELDS[field](value)

@@ -35,7 +35,7 @@ __all__ = ["Measured", "begin", "check_variable", "go_on", "told", "unaided", "u
 
 _MEASURED_DAYS = 24
 _STEM = "unet.stem.weight"
-_SAMPLER = {"flow": ("midpoint", 4), "ddpm": ("dpmpp", 8), "regression": ("direct", 1)}
+_SAMPLER = {"flow": ("midpoint", 4), "ddpm": ("dpmpp", 8), "regression": ("direct", 1), "vae": ("direct", 1)}
 
 
 def begin(
@@ -93,7 +93,7 @@ def begin(
         "sees": config.sees,
         "state": config.state > 0,
         "residual_scale": found.scale,
-        "spectrum": found.spectrum.to_dict(),
+        "spectrum": (Spectrum.white() if config.process == "vae" else found.spectrum).to_dict(),
         "source_quantiles": found.quantiles,
     }
     free: dict[str, Any] = {

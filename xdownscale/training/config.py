@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from xdownscale.models.schema import SEES
+from xdownscale.models.schema import PROCESSES, SEES
 
 __all__ = ["PretrainConfig", "TrainConfig"]
 
@@ -93,8 +93,9 @@ class TrainConfig:
         Side of a crop; a multiple of 8. No smaller than the residual's decorrelation length.
     border : int [fine cells]
         Left out of the loss where a crop ends inside the domain.
-    process : {"flow", "ddpm", "regression"}
-        The last is a deterministic network, the baseline of its size.
+    process : {"flow", "ddpm", "regression", "vae"}
+        The last two are baselines of its size: a deterministic network, and a variational autoencoder whose
+        decoder it is.
     transfer : {"frozen", "tuned", "random", "scratch", "none"}
         The encoder as it was pretrained and frozen; trained on; with fresh weights and frozen; with fresh
         weights and trained on; or none at all. All but the first are there to be compared with it.
@@ -142,7 +143,7 @@ class TrainConfig:
     days: int = 4
     crop: int = 96
     border: int = 8
-    process: Literal["flow", "ddpm", "regression"] = "flow"
+    process: Literal["flow", "ddpm", "regression", "vae"] = "flow"
     transfer: Literal["frozen", "tuned", "random", "scratch", "none"] = "frozen"
     sees: Literal["coarse", "fine", "upsampled"] = "coarse"
     channels: tuple[int, ...] = (48, 72, 128)
@@ -164,7 +165,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _at_least(self, steps=1, batch=1, days=1, crop=16, border=0, seed=0, roughness=0)
         _multiple(self, "crop", 8)
-        _one_of(self, process=("flow", "ddpm", "regression"), transfer=TRANSFERS, sees=SEES)
+        _one_of(self, process=PROCESSES, transfer=TRANSFERS, sees=SEES)
         _one_of(self, transform=("log", "sqrt", "identity", "quantile"))
         if self.sees != "coarse" and self.transfer == "none":
             raise ValueError(

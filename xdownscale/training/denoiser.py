@@ -6,7 +6,8 @@ take no gradient, and their digest before and after is compared: a training that
 error, not in a checkpoint.
 
 `TrainConfig.transfer` gives the variants that this is compared with: an encoder trained on with the denoiser,
-one of fresh weights, frozen or trained, none. `TrainConfig.sees` gives what it looks at.
+one of fresh weights, frozen or trained, none; `TrainConfig.process` a deterministic network and a variational
+autoencoder. `TrainConfig.sees` gives what it looks at.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from torch import Tensor
 from xdownscale.diffusion.denoise import target
 from xdownscale.models import Downscaler
 from xdownscale.nn.encoder import digest
+from xdownscale.nn.vae import Posterior
 from xdownscale.training.ahead import Ahead
 from xdownscale.training.begin import Measured, begin, check_variable, go_on, told, unaided, untaught
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.encoder import Pretrained
 from xdownscale.training.grids import grids_of
 from xdownscale.training.loop import Run, fit
-from xdownscale.training.objective import coloured, levels, roughness, weighted_loss
+from xdownscale.training.objective import bound, coloured, levels, roughness, weighted_loss
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
 
 if TYPE_CHECKING:
@@ -148,7 +150,7 @@ def train(
         key,
     )
     with Ahead(lambda step: learn.batch(model, config, step), config.steps, device) as batches:
-        stage = _Stage(model, learn, held, config, device, batches)
+        stage = _Stage(model, learn, held, config, device, batches, _posterior(model, config, device))
         fit(stage.learner, stage.loss, run, validate=stage.validate, report=report)
     return _finished(model.to("cpu"), before, config)
 
@@ -163,19 +165,23 @@ class _Stage:
     config: TrainConfig
     device: str
     batches: Ahead
+    posterior: Posterior | None = None
 
     @property
     def learner(self) -> torch.nn.Module:
-        """What is trained: the denoiser, and an encoder that is tuned with it."""
-        if self.config.transfer not in _TRAINED or self.model.encoder is None:
-            return self.model.denoiser
-        return torch.nn.ModuleList([self.model.denoiser, self.model.encoder.requires_grad_(True)])
+        """What is trained: the denoiser, an encoder that is tuned with it, and a decoder's posterior."""
+        modules: list[torch.nn.Module] = [self.model.denoiser]
+        if self.config.transfer in _TRAINED and self.model.encoder is not None:
+            modules.append(self.model.encoder.requires_grad_(True))
+        if self.posterior is not None:
+            modules.append(self.posterior)
+        return modules[0] if len(modules) == 1 else torch.nn.ModuleList(modules)
 
     def loss(self, step: int) -> Tensor:
         return self._loss(self.batches(step), generator(self.config.seed, step, 2), self.config.roughness)
 
     def validate(self) -> float:
-        """Mean square error of the prediction on fixed crops and noise of the held-out days."""
+        """Mean square error of the prediction, or a decoder's evidence bound, on fixed held-out crops."""
         plain = replace(self.config, degrade=0.0, dropout=0.0, edges=0.0, state=0.0)
         values = []
         for i in range(4):
@@ -187,15 +193,20 @@ class _Stage:
         model, config = self.model, self.config
         r = batch.residual.to(self.device, non_blocking=True)
         e = coloured(model.kernel, (len(r), *r.shape[-2:]), rng).to(self.device)
+        condition = batch.condition.to(self.device, non_blocking=True)
+        condition = condition.contiguous(memory_format=torch.channels_last)
+        weight, context = batch.weight.to(self.device, non_blocking=True), self._context(batch)
+        if self.posterior is not None:
+            mean, log_variance = self.posterior(r, condition)
+            z = mean + (0.5 * log_variance).exp() * e
+            decoded = model.denoiser(z, torch.ones(len(r), device=r.device), condition, context)
+            return torch.stack(bound(decoded, r, weight, mean, log_variance)).sum()
         share = 1.0 if config.process == "regression" else config.noise_end
         t = levels(len(r), share, rng).to(self.device)
         alpha, sigma = (f(t).view(-1, 1, 1, 1) for f in (model.schedule.alpha, model.schedule.sigma))
         x_t = (alpha * r + sigma * e).contiguous(memory_format=torch.channels_last)
-        condition = batch.condition.to(self.device, non_blocking=True)
-        condition = condition.contiguous(memory_format=torch.channels_last)
-        prediction = model.denoiser(x_t, t, condition, self._context(batch))
+        prediction = model.denoiser(x_t, t, condition, context)
         wanted = target(model.schedule, r, e, t)
-        weight = batch.weight.to(self.device, non_blocking=True)
         return weighted_loss(prediction, wanted, weight, roughness(model.kernel), rough)
 
     def _context(self, batch: Batch) -> list[Tensor] | None:
@@ -203,6 +214,16 @@ class _Stage:
         if levels is None:
             return None
         return [level.contiguous(memory_format=torch.channels_last) for level in levels]
+
+
+def _posterior(model: Downscaler, config: TrainConfig, device: str) -> Posterior | None:
+    """What a decoder is trained with; None for the other processes."""
+    if config.process != "vae":
+        return None
+    torch.manual_seed(config.seed)
+    parts = model.card.architecture["denoiser"]
+    found = Posterior(parts["condition"], config.channels, config.blocks).to(device)
+    return found.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def split(pairs: Pairs) -> tuple[Pairs, Pairs]:

@@ -50,30 +50,18 @@ def draw_paper(size: int, asked: Any) -> Result:
     size, steps = (16, 3) if asked.small else (size, 1000)
     name = SMALL if asked.small else asked.network
     model = network(name)
-    reference = ancestral(network(asked.model) if asked.model else model, steps)
     coarse, truth = world(model, size, small=asked.small)
     given = located(model, coarse)
-    members = asked.members if asked.model else 1
-    mine = options(model, members=tuple(range(members)))
     with counted() as looked:
-        own = draw(model, given, mine)
+        (own,) = draw(model, given, options(model))
     once = partial(draw, model, given, options(model))
     turns = [both_clocks(once) for _ in range(3)]
-    wall, processor, theirs, cells = [], [], [], 0
-    for member in range(members):
-        kept = Kept(asked.folder / f"paper-{_key(reference)}-{size}-{member}")
-        recipe = options(reference, members=(member,), tiling=PAPER, conserve=False)
-        with sampling(kept) as kept.sample, counted() as few:
-            now, spent, field = both_clocks(partial(draw, reference, given, recipe))
-        wall.append(now + kept.wall)
-        processor.append(spent + kept.processor)
-        cells = sum(few) + kept.cells
-        theirs.append(field[0])
+    wall, processor, cells, _ = recipe(ancestral(model, steps), given, size, asked.folder)
     turns += [both_clocks(once) for _ in range(3)]
-    clocks = {"wall": ([t[0] for t in turns], wall), "processor": ([t[1] for t in turns], processor)}
-    pixels = own[0].size
-    each = sum(looked) / pixels / members, cells / pixels
+    clocks = {"wall": ([t[0] for t in turns], [wall]), "processor": ([t[1] for t in turns], [processor])}
+    each = sum(looked) / own.size, cells / own.size
     recipe_name = f"the paper's recipe, {steps} steps, the same architecture"
+    scored, scorers = _scored(model, coarse, truth, recipe_name, (size, steps), asked)
     figures = (
         Figure.faster(
             "evaluations a fine cell",
@@ -88,14 +76,41 @@ def draw_paper(size: int, asked: Any) -> Result:
             Figure.faster(f"{name} time of a draw", ours, other, recipe_name, at_least=8000)
             for name, (ours, other) in clocks.items()
         ),
-        score(own, np.stack(theirs), truth, recipe_name, absent=None if asked.model else _COSTS_ONLY),
+        scored,
     )
     sizes = (
         f"{own.shape[-2]} x {own.shape[-1]} fine cells ({coarse.shape[-2]} x {coarse.shape[-1]} coarse ones)"
     )
     margin = "our evaluations count the margin that the domain is given on each side"
-    order = "The recipe ran in full, once a member; ours three times before it and three times after it."
-    return Result(figures, len(turns), (f"{sizes}; network {name}; {margin}.", order))
+    order = "The recipe ran in full; ours three times before it and three times after it."
+    return Result(figures, len(turns), (f"{sizes}; network {name}; {margin}.", order, *scorers))
+
+
+def recipe(
+    reference: Downscaler, given: tuple[Any, Any, Any], size: int, folder: Path, member: int = 0
+) -> tuple[float, float, int, np.ndarray]:
+    """The paper's recipe in full: seconds by the clock and of the processor, cells looked at, the field."""
+    kept = Kept(folder / f"paper-{_key(reference)}-{size}-{member}")
+    chosen = options(reference, members=(member,), tiling=PAPER, conserve=False)
+    with sampling(kept) as kept.sample, counted() as few:
+        wall, processor, field = both_clocks(partial(draw, reference, given, chosen))
+    return wall + kept.wall, processor + kept.processor, sum(few) + kept.cells, field[0]
+
+
+def _scored(
+    model: Downscaler, coarse: xr.DataArray, truth: np.ndarray, against: str, how: tuple[int, int], asked: Any
+) -> tuple[Figure, tuple[str, ...]]:
+    """CRPS over the recipe's, by networks that were trained for either process."""
+    if not asked.model:
+        return score(None, None, truth, against, absent=_COSTS_ONLY), ()
+    size, steps = how
+    twin, trained = network(asked.twin) if asked.twin else model, ancestral(network(asked.model), steps)
+    given, members = located(twin, coarse), range(asked.members)
+    own = draw(twin, given, options(twin, members=tuple(members)))
+    theirs = np.stack([recipe(trained, given, size, asked.folder, member)[3] for member in members])
+    found = score(own, theirs, truth, against, absent=None)
+    told = f"CRPS: {asked.members} members of networks {twin.card.name} and {trained.card.name}."
+    return found, (told,)
 
 
 def draw_diffusers(asked: Any) -> Result:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from xdownscale import predict
+from xdownscale.checkpoint import load, save
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, upsampling
 from xdownscale.models import Card, Downscaler
@@ -237,21 +239,22 @@ def test_regression_learns_the_mean(
     assert model.sampler == Sampler("direct", 1)
 
 
+@pytest.fixture(scope="module")
+def decoder(
+    records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
+) -> tuple[Downscaler, list[float]]:
+    """A short training of a variational autoencoder, and its bounds on the days held out."""
+    scores: list[float] = []
+
+    def keep(_: int, __: float, score: float | None) -> None:
+        if score is not None:
+            scores.append(score)
+
+    config = replace(CONFIG, process="vae")
+    return train(*records, pretrained, config=config, card=ABOUT, report=keep), scores
+
+
 class TestVariational:
-    @pytest.fixture(scope="class")
-    def decoder(
-        self, records: tuple[xr.DataArray, xr.DataArray], pretrained: Pretrained
-    ) -> tuple[Downscaler, list[float]]:
-        """A short training, and its bounds on the days held out."""
-        scores: list[float] = []
-
-        def keep(_: int, __: float, score: float | None) -> None:
-            if score is not None:
-                scores.append(score)
-
-        config = replace(CONFIG, process="vae")
-        return train(*records, pretrained, config=config, card=ABOUT, report=keep), scores
-
     def test_learns_more_than_a_collapsed_one(self, decoder: tuple[Downscaler, list[float]]) -> None:
         """One that ignores its latent has at best the log of the residual's deviation, near 0."""
         assert decoder[1][-1] < -0.02

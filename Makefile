@@ -44,7 +44,7 @@ notebooks: $(STAMP)
 	$(BIN)/python examples/notebooks/make.py
 
 # The bundled models; each step resumes where it was killed. jja_asia is made from nothing, in about two hours on
-# two cores; the other seasons go on from it, with their own days, in some fifty minutes each.
+# two cores; the other seasons go on from it, with their own days, in about an hour each.
 ASIA ?= work/asia
 BUNDLED := xdownscale/models/bundled
 RUN := $(BIN)/xdownscale nature-run
@@ -59,32 +59,35 @@ son_asia: FIRST := 08-28
 son_asia: MONTHS := 9,10,11
 PAIRS = --coarse $(ASIA)/$@_2005.zarr/coarse --coarse $(ASIA)/$@_2006.zarr/coarse \
 	--fine $(ASIA)/$@_2005.zarr --fine $(ASIA)/$@_2006.zarr --months $(MONTHS)
-HELD = --coarse $(ASIA)/$@_2006.zarr/coarse --fine $(ASIA)/$@_2006.zarr --months $(MONTHS) --last 18
+define LEARNED_FROM
+$(RUN) $(ASIA)/$@_2005.zarr --start 2005-$(FIRST) --days 96 --seed 1
+$(RUN) $(ASIA)/$@_2006.zarr --start 2006-$(FIRST) --days 96 --seed 1
+endef
+TRAIN = $(BIN)/xdownscale train $(ASIA)/$@.safetensors $(PAIRS) --no-calibrate --half --overwrite \
+	--config recipes/$@/train.json --card recipes/$@/card.json --folder $(ASIA)/$@
+# a second network for two evaluations, and the spread, fitted on a season of other weather
+define FINISHED
+$(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
+	--half --overwrite --config recipes/$@/distil.json --folder $(ASIA)/$@_distilled
+$(RUN) $(ASIA)/$@_valid.zarr --start 2007-$(FIRST) --days 96 --seed 4
+$(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safetensors \
+	--coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS) \
+	--evaluations 2,4,8,fast --default fast --half --overwrite
+endef
 
 .PHONY: $(SEASONS)
 $(SEASONS): $(STAMP)
-	$(RUN) $(ASIA)/$@_2005.zarr --start 2005-$(FIRST) --days 96 --seed 1
-	$(RUN) $(ASIA)/$@_2006.zarr --start 2006-$(FIRST) --days 96 --seed 1
-	$(BIN)/xdownscale train $(ASIA)/$@.safetensors --start jja_asia $(PAIRS) --no-calibrate --half --overwrite \
-		--config recipes/$@/train.json --card recipes/$@/card.json --folder $(ASIA)/$@
-	$(BIN)/xdownscale calibrate $(ASIA)/$@.safetensors $(BUNDLED)/$@.safetensors $(HELD) \
-		--evaluations 2,4,8 --half --overwrite
+	$(LEARNED_FROM)
+	$(TRAIN) --start jja_asia
+	$(FINISHED)
 
 jja_asia: $(STAMP)
 	$(RUN) $(ASIA)/record.zarr --start 1998-01-01 --days 1096 --seed 2 --stride 4 --coarse-only
-	$(RUN) $(ASIA)/$@_2005.zarr --start 2005-$(FIRST) --days 96 --seed 1
-	$(RUN) $(ASIA)/$@_2006.zarr --start 2006-$(FIRST) --days 96 --seed 1
 	$(BIN)/xdownscale pretrain $(ASIA)/encoder.safetensors --coarse $(ASIA)/record.zarr/coarse \
 		--config recipes/$@/pretrain.json --folder $(ASIA)/stage1 --overwrite
-	$(BIN)/xdownscale train $(ASIA)/$@.safetensors --encoder $(ASIA)/encoder.safetensors $(PAIRS) \
-		--no-calibrate --half --overwrite \
-		--config recipes/$@/train.json --card recipes/$@/card.json --folder $(ASIA)/$@
-	$(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
-		--half --overwrite --config recipes/$@/distil.json --folder $(ASIA)/$@_distilled
-	$(RUN) $(ASIA)/$@_valid.zarr --start 2007-$(FIRST) --days 96 --seed 4
-	$(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safetensors \
-		--coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS) \
-		--evaluations 2,4,8,fast --default fast --half --overwrite
+	$(LEARNED_FROM)
+	$(TRAIN) --encoder $(ASIA)/encoder.safetensors
+	$(FINISHED)
 
 # Scores of a season's model on five days of weather it has not seen, from the Red Sea to the Taklamakan, onto its
 # card and into $(ASIA): make score_mam_asia

@@ -341,6 +341,8 @@ class TestAnotherJob:
         other = tiny_model.with_card(replace(tiny_model.card, residual_scale=0.3))
         with pytest.raises(ValueError, match=r"its model is tiny 1\.2, .* here tiny 1\.2, "):
             put(days(), tmp_path / "a.zarr", other)
+        with pytest.raises(ValueError, match="compiled"):
+            put(days(), tmp_path / "a.zarr", tiny_model.compiled(backend="eager"))
 
     @pytest.mark.parametrize("lazy", [False, True])
     def test_another_input(self, days: Any, put: Any, tmp_path: Path, lazy: bool) -> None:

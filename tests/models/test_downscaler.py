@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,12 @@ from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
 from xdownscale.noise import Spectrum
 from xdownscale.scaling import Log
+from xdownscale.testing.example import example
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import Tensor
 
     from xdownscale.models.card import Card
 
@@ -132,6 +136,39 @@ class TestParts:
         other = tiny_model.with_card(replace(tiny_model.card, version="9"))
         assert other.denoiser is tiny_model.denoiser
         assert (other.card.version, tiny_model.card.version) == ("9", "1.2")
+
+    def test_compiled_asks_a_function_that_is_made_once(
+        self, tiny_model: Downscaler, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        made: list[dict[str, Any]] = []
+
+        def compile_(function: Callable[..., Tensor], **options: Any) -> Callable[..., Tensor]:
+            made.append(options)
+            return lambda *given: 2 * function(*given)
+
+        monkeypatch.setattr(torch, "compile", compile_)
+        model = tiny_model.compiled(mode="default")
+        spec = tiny_model.card.architecture["denoiser"]
+        x, level = torch.randn(1, 1, 16, 16), torch.ones(1)
+        seen = tiny_model.seen(torch.randn(1, spec["condition"], 16, 16))
+        with torch.no_grad():
+            plain = tiny_model.predicted(x, level, seen, None, tiny_model.denoiser)
+            assert made == []
+            for _ in range(2):
+                assert torch.equal(model.predicted(x, level, seen, None, model.denoiser), 2 * plain)
+        assert made == [{"mode": "default"}]
+        again = pickle.loads(pickle.dumps(model))
+        assert again.compiling == {"mode": "default"}
+        assert again._calls == {}
+
+    def test_compiled_by_torch_draws_the_same(self, tiny_model: Downscaler) -> None:
+        """By a backend that only traces, so that no compiler is needed."""
+        from xdownscale import predict
+
+        coarse = example(tiny_model, days=1)
+        plain = predict(coarse, tiny_model, domain_check="ignore")
+        traced = predict(coarse, tiny_model.compiled(backend="eager"), domain_check="ignore")
+        np.testing.assert_allclose(traced, plain, rtol=1e-5)
 
     def test_repr(self, tiny_model: Downscaler) -> None:
         weights = sum(w.numel() for k, w in tiny_model.state().items() if k.startswith("denoiser"))

@@ -167,7 +167,7 @@ def sample(
 
 
 def mean(denoise: Denoise, start: Tensor, schedule: Schedule) -> Tensor:
-    """The conditional mean, one evaluation: the estimate at the noise end; of a `vae`, for a latent of zero."""
+    """The conditional mean, in one evaluation: at the noise end; of a `vae`, for a latent of zero."""
     return denoise(torch.zeros_like(start) if schedule.name == "vae" else start, 1.0)
 
 

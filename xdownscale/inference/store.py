@@ -173,6 +173,8 @@ def identity(job: Job) -> dict[str, str]:
         del tiling["batch"]  # no bit depends on it
     if job.state is not None:
         asked["state"] = f"{job.state.instant}, sha256 {digest(job.state.values)}"
+    if job.model.compiling is not None:
+        asked["compiled"] = str(job.model.compiling)
     return asked | {
         "model": f"{card.name} {card.version}, {fingerprint(job.model)}",
         "members": str(len(options.members)),

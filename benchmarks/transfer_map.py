@@ -112,9 +112,9 @@ def cells(seeds: int, fine_days=FINE_DAYS, at=AT) -> list[Cell]:
                 for r in ("unpaired", "degraded", "6h")
                 for t in ("frozen", "none")
             ]
-            star += [
-                Cell("regime", n, "frozen", seed, sees="fine", regime="unpaired")
-            ]  # the paper's own case
+            # the paper's own case; and what fine days bring to an encoder that was taught nothing
+            star += [Cell("regime", n, t, seed, sees="fine", regime="unpaired") for t in ("frozen", "random")]
+            star += [Cell("sees", n, t, seed, sees="fine") for t in ("random", "scratch")]
         for cell in star:
             found.setdefault(cell.key, cell)
     return sorted(found.values(), key=lambda c: (c.seed > 0) + (c.seed > 0 and c.transfer not in FIRST))

@@ -36,12 +36,12 @@ def line(cell: Any, crps: list[float]) -> dict[str, Any]:
 
 
 def test_cells(script: Any) -> None:
-    """5 fine days x 5 transfers in full, and 11 others at two numbers of fine days; each once a seed."""
+    """5 fine days x 5 transfers in full, and 14 others at two numbers of fine days; each once a seed."""
     found = script.cells(3)
-    assert len({c.key for c in found}) == len(found) == 3 * (25 + 2 * 11)
-    assert Counter(c.axis for c in found) == {"transfer": 75, "pretext": 12, "sees": 12, "regime": 42}
-    assert all(c.seed == 0 for c in found[:47])
-    assert {c.transfer for c in found[47:-60]} == {"frozen", "none"}
+    assert len({c.key for c in found}) == len(found) == 3 * (25 + 2 * 14)
+    assert Counter(c.axis for c in found) == {"transfer": 75, "pretext": 12, "sees": 24, "regime": 48}
+    assert all(c.seed == 0 for c in found[:53])
+    assert {c.transfer for c in found[53:-72]} == {"frozen", "none"}
 
 
 def test_differences_are_of_the_same_seed_and_regime(script: Any) -> None:
@@ -65,7 +65,7 @@ def test_a_tiny_run_goes_on_where_it_was(script: Any, tmp_path: Path, capsys: An
         asked = script.arguments([*given, *only])
         script.fill(asked, tmp_path / "out.jsonl")
     lines = [json.loads(text) for text in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert len(lines) == len({found["key"] for found in lines}) == 6
+    assert len(lines) == len({found["key"] for found in lines}) == 8
     assert [found["transfer"] for found in lines].count("none") == 1
     assert all(0.2 < found["ratio"] < 2 and len(found["crps"]) == len(found["mae"]) == 2 for found in lines)
-    assert "6 cells, 5 to be made" in capsys.readouterr().out
+    assert "8 cells, 7 to be made" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from xdownscale.accessor import DownscaleAccessor
 
 if TYPE_CHECKING:
     from xdownscale import diagnostics, plot, testing
+    from xdownscale.calibration import calibrate
     from xdownscale.cf import coarsen, to_dataset
     from xdownscale.checkpoint import CheckpointError, load, save
     from xdownscale.data import nature_run
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
     from xdownscale.registry import SyntheticModelWarning, list_models, resolve
-    from xdownscale.training import PretrainConfig, TrainConfig, calibrate, distil, pretrain, train
+    from xdownscale.training import PretrainConfig, TrainConfig, distil, pretrain, train
 
 __version__ = "0.1.0"
 
@@ -79,6 +80,7 @@ _MODULES = {
     "testing": "testing",
 }
 _ROOMS = {
+    "calibration": ("calibrate",),
     "cf": ("coarsen", "to_dataset"),
     "checkpoint": ("CheckpointError", "load", "save"),
     "data.readers": ("open_g5nr", "open_merra2"),
@@ -93,7 +95,7 @@ _ROOMS = {
     "models.downscaler": ("Downscaler",),
     "patches": ("Tiling",),
     "registry": ("SyntheticModelWarning", "list_models", "resolve"),
-    "training": ("PretrainConfig", "TrainConfig", "calibrate", "distil", "pretrain", "train"),
+    "training": ("PretrainConfig", "TrainConfig", "distil", "pretrain", "train"),
 }
 _HOME = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -118,7 +118,7 @@ def test_goes_on_from_a_model(folder: Path) -> None:
 
 
 def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xdownscale.training import calibration as module
+    from xdownscale import calibration as module
 
     monkeypatch.setattr(module, "_BORDER", 8)
     stage1(folder)
@@ -140,7 +140,7 @@ def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_distil_then_calibrate_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xdownscale.training import calibration as module
+    from xdownscale import calibration as module
 
     monkeypatch.setattr(module, "_BORDER", 8)
     stage1(folder)

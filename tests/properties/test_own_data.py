@@ -12,8 +12,8 @@ import xarray as xr
 from scipy.ndimage import gaussian_filter
 
 from xdownscale import TrainConfig, load, predict, save, train
+from xdownscale.calibration import calibrate
 from xdownscale.grid import MERRA2, coarsening
-from xdownscale.training.calibration import calibrate
 from xdownscale.training.grids import grid_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class TestPlane:
     def test_calibrates_with_six_hours_for_a_day(
         self, model: Any, records: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("xdownscale.training.calibration._BORDER", 8)
+        monkeypatch.setattr("xdownscale.calibration._BORDER", 8)
         found = calibrate(model, *records, evaluations=(2,), members=2, crops=4, crop=64)
         assert found.card.day_correlation < 0.2  # fields of independent noise
         assert list(found.card.inflation) == ["2"]

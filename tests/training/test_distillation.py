@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from xdownscale import calibration as calibrating
 from xdownscale import predict
+from xdownscale.calibration import calibrate
 from xdownscale.checkpoint import CheckpointError, load, save
 from xdownscale.diagnostics import crps
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models import Downscaler
 from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
-from xdownscale.training import TrainConfig, calibrate, distil, train
-from xdownscale.training import calibration as calibrating
+from xdownscale.training import TrainConfig, distil, train
 from xdownscale.training import distillation as module
 from xdownscale.training.distillation import fair_crps
 

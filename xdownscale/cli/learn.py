@@ -95,10 +95,10 @@ def train(
     **given: Any,
 ) -> None:
     """Train a model on pairs of coarse and fine days and write the checkpoint MODEL."""
+    from xdownscale.calibration import calibrate
     from xdownscale.models.card import Card
     from xdownscale.training import TrainConfig
     from xdownscale.training import train as run
-    from xdownscale.training.calibration import calibrate
 
     with plainly(_RESUMES):
         check_output(target, overwrite=given["overwrite"])
@@ -148,8 +148,8 @@ def train(
 @configured
 def calibrate(source: str, target: Path, **given: Any) -> None:
     """Fit the spread of MODEL on days it was not trained on, and write the model to OUT."""
+    from xdownscale.calibration import calibrate as run
     from xdownscale.registry import resolve
-    from xdownscale.training.calibration import calibrate as run
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])

@@ -1,9 +1,8 @@
-"""Training: the encoder on a long coarse record, the denoiser on pairs, and the spread on days held out."""
+"""Training: the encoder on a long coarse record, the denoiser on pairs, a second one for two evaluations."""
 
-from xdownscale.training.calibration import calibrate
 from xdownscale.training.config import PretrainConfig, TrainConfig
 from xdownscale.training.denoiser import train
 from xdownscale.training.distillation import distil
 from xdownscale.training.encoder import Pretrained, pretrain
 
-__all__ = ["PretrainConfig", "Pretrained", "TrainConfig", "calibrate", "distil", "pretrain", "train"]
+__all__ = ["PretrainConfig", "Pretrained", "TrainConfig", "distil", "pretrain", "train"]

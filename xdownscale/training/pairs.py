@@ -266,6 +266,10 @@ class Pairs:
                 "row, or an encoder of a shorter history"
             )
 
+    def cut(self, fine_day: int, window: Grid) -> NDArray[np.float32]:
+        """A fine day on a window inside the fine record."""
+        return self.fine.day(fine_day)[self._cut(window)]
+
     def batch(self, model: Downscaler, config: TrainConfig, step: int, seed: int | None = None) -> Batch:
         """The crops of one step."""
         rng = generator(config.seed if seed is None else seed, step)

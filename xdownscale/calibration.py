@@ -4,9 +4,11 @@ Too few evaluations and a network that has not learned everything both make the 
 small scales. The starting noise is multiplied by a factor f(k) of the wavenumber, fitted for each number of
 evaluations in a few rounds. What waves longer than a coarse cell lack or have too much is mended by
 conservation after the draw, and cannot be judged before it: they take the factor of the next shorter wave.
-A distilled network mixes its scales: for `fast` one factor is fitted to all waves that are judged.
 Draws are made on crops of the held-out days, without tiles; a border as wide as the network's reach is left
 out.
+
+A distilled network mixes its scales, so that they cannot be judged one by one: for `fast` one factor is
+fitted, to all waves of fields as they are drawn and conserved, on windows of the coarse grid.
 
 The correlation of the starting noise of two days in sequence is that of what the conditional mean leaves
 unexplained, r - E[r | y], on one day and on the next.
@@ -24,7 +26,11 @@ from torch import Tensor
 
 from xdownscale.diffusion.denoise import estimate
 from xdownscale.diffusion.sample import Sampler, sample
+from xdownscale.grid import refined
+from xdownscale.inference.engine import Options, draw
+from xdownscale.inference.sequence import Past
 from xdownscale.noise import rings
+from xdownscale.patches import Tiling
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.objective import coloured
 from xdownscale.training.pairs import Batch, Pairs, Record, generator
@@ -47,6 +53,7 @@ _POWER = 2.0
 _LARGEST_STEP = 1.5
 _LARGEST = 3.0
 _MOST_CORRELATED = 0.95
+_WINDOWS = 3
 
 
 def calibrate(
@@ -70,9 +77,9 @@ def calibrate(
     evaluations : sequence of int, or "fast"
         Of the network; "fast" for the sampler of that name.
     members, crops : int
-        Draws a crop, and crops in all (four a batch).
+        Draws a crop, and crops in all (four a batch). For "fast" there are three windows for each crop.
     crop : int [fine cells]
-        Side of a crop, more than 96.
+        Side of a crop, more than 96; a window is as wide as a crop without its border.
     seed : int
 
     Returns
@@ -112,20 +119,20 @@ def calibrate(
     fitted: dict[str, list[float]] = {}
     free = _free(grids)
     for number in evaluations:
-        sampler = model.sampler_of(number)
-        tried, found = [np.ones(_BINS)], []
+        tried, found = [np.ones(1 if number == "fast" else _BINS)], []
         for _ in range(_ROUNDS):
-            spread, error = _by_wavenumber(
-                model, batches, sampler, members, seed, pairs.coarse.grid, tried[-1]
-            )
             if number == "fast":
-                spread, error = (np.full(_BINS, judged[free:].sum()) for judged in (spread, error))
+                some = generator(seed, 0, 8).integers(len(pairs.days), size=_WINDOWS * crops)
+                spread, error = _as_drawn(model, pairs, some, members, crop - 2 * _BORDER, seed, tried[-1])
+            else:
+                spread, error = _by_wavenumber(
+                    model, batches, model.sampler_of(number), members, seed, pairs.coarse.grid, tried[-1]
+                )
             found.append(_reliability(spread, error, members))
             factors = _next(tried, found)
-            factors[:free] = factors[free]
+            factors[:free] = factors[min(free, len(factors) - 1)]
             tried.append(factors)
-        kept = tried[-1][-1:] if number == "fast" else tried[-1]
-        fitted[str(number)] = [round(float(f), 4) for f in kept]
+        fitted[str(number)] = [round(float(f), 4) for f in tried[-1]]
     correlation = _day_correlation(model, pairs, config, len(batches), seed)
     return model.with_card(replace(model.card, inflation=fitted, day_correlation=correlation))
 
@@ -219,6 +226,54 @@ def _by_wavenumber(
         error += rings(mean - truth, _BINS)
         spread += sum(rings(f - mean, _BINS) for f in fields) / (members - 1)
     return spread / len(batches), error / len(batches)
+
+
+def _as_drawn(
+    model: Downscaler,
+    pairs: Pairs,
+    days: NDArray[np.int64],
+    members: int,
+    side: int,
+    seed: int,
+    factor: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Variance of fields drawn by `fast` on a window of each day, and of their mean's error, shapes (1,)."""
+    inflated = model.with_card(replace(model.card, inflation={"fast": factor.tolist()}))
+    options = Options(tuple(range(members)), seed, "draw", model.sampler_of("fast"), Tiling(patch=None))
+    sums = np.zeros((2, 1))
+    for number, (coarse_day, fine_day) in enumerate(pairs.days[day] for day in days):
+        grid = _window(pairs.coarse.grid, model.fine, side, generator(seed, number, 9))
+        part, window = replace(pairs, coarse=pairs.coarse.within(grid)), refined(grid, model.fine)
+        values, _ = part.history(coarse_day, model.history, model.card.step)
+        today, last = part.coarse.instants[coarse_day], len(values) - 1
+        instants = [today - (last - day) * model.card.step for day in range(len(values))]
+        past = _past(part, fine_day, window, model) if model.past else None
+        fields = draw(inflated, values, grid, instants, options, days=[last], past=past).values[:, 0]
+        drawn, truth = (
+            np.asarray(model.scaling.forward(f.astype(np.float64)))
+            for f in (fields, part.cut(fine_day, window))
+        )
+        apart = np.stack([drawn.var(axis=0, ddof=1), (drawn.mean(axis=0) - truth) ** 2])
+        seen = np.isfinite(apart).all(axis=0)
+        sums[:, 0] += (np.where(seen, apart, 0.0) * window.area).sum(axis=(1, 2))
+    return sums[0], sums[1]
+
+
+def _window(grid: Grid, fine: Grid, side: int, rng: np.random.Generator) -> Grid:
+    """Somewhere on the coarse grid, as many of its cells as make a side of so many fine ones."""
+    spans = []
+    for axis, other in ((grid.y, fine.y), (grid.x, fine.x)):
+        size = min(axis.size, max(1, round(side * other.step / axis.step)))
+        spans.append((axis.start + int(rng.integers(axis.size - size + 1)), size))
+    return grid.window(*spans)
+
+
+def _past(pairs: Pairs, fine_day: int, window: Grid, model: Downscaler) -> Past:
+    """The fine days before one on a window, for an encoder that sees them."""
+    today, days = pairs.fine.instants[fine_day], pairs.past(fine_day, model.past, model.card.step)
+    blank = np.full(window.shape, np.nan, dtype=np.float32)
+    values = np.stack([blank if day is None else pairs.cut(day, window) for day in days])
+    return Past(values, tuple(today - lag * model.card.step for lag in range(len(days), 0, -1)))
 
 
 def _draws(

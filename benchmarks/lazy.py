@@ -90,7 +90,7 @@ def both_ways(model: str, box: list[int], days: int, members: int, turns: int) -
 
 def lazy_overhead(asked: Any) -> Result:
     """A prediction on dask's synchronous scheduler against the same in memory."""
-    days, members, turns = (1, 1, 1) if asked.small else (8, 2, 3)
+    days, members, turns = (1, 1, 1) if asked.small else (8, 2, 9)
     seconds = both_ways(asked.network, [4, 5], days, members, turns)
     figure = Figure.as_much(
         "processor time", seconds["on dask"], seconds["in memory"], "in memory", at_most=1.05

@@ -236,3 +236,23 @@ def test_foreign_encoder(folder: Path) -> None:
     result = stage2(folder)
     assert result.exit_code == 2
     assert "encoder.safetensors" in result.stderr
+
+
+@pytest.mark.parametrize("process", ["regression", "vae"])
+def test_a_baseline_without_encoder(folder: Path, process: str) -> None:
+    """Nothing to begin from, and no spread to fit, though calibration is the default."""
+    plain = FINE | {"transfer": "none", "process": process, "steps": 2}
+    (folder / "plain.json").write_text(json.dumps(plain))
+    given = [
+        "train", folder / "plain.safetensors", "--coarse", folder / "coarse.nc",
+        "--fine", folder / "fine.zarr", "--config", folder / "plain.json", "--card", folder / "card.json",
+    ]  # fmt: skip
+    result = run(*given)
+    assert result.exit_code == 0, result.output
+    model = xdownscale.load(folder / "plain.safetensors")
+    assert model.encoder is None
+    assert (model.card.process, model.card.inflation) == (process, {})
+    (folder / "plain.json").write_text(json.dumps(FINE))
+    refused = run(*given, "--overwrite")
+    assert refused.exit_code == 2
+    assert 'or a configuration with transfer = "none"' in refused.stderr

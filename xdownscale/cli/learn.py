@@ -115,9 +115,8 @@ def train(
         where = {"folder": given["folder"], "device": given["device"]}
         with steps_done(config.steps, "train") as report:
             model = run(low, high, begun, config=config, card=fields, report=report, **where)
-        if (
-            given["calibrate"] and model.sampler.name != "direct"
-        ):  # of the last tenth of the days, which training holds out
+        # of the last tenth of the days, which training holds out
+        if given["calibrate"] and model.sampler.name != "direct":
             model = calibrate(model, low, high.isel(time=slice(-max(1, high.sizes["time"] // 10), None)))
         _keep(model, target, given)
 

@@ -43,7 +43,7 @@ source_suffix = {".md": "myst-nb"}
 # cells
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 240
+nb_execution_timeout = 900
 nb_output_stderr = "remove"  # progress bars
 nb_merge_streams = True
 nb_render_image_options = {"alt": "Figure drawn by the code above"}

@@ -59,6 +59,7 @@ def test_differences_are_of_the_same_seed_and_regime(script: Any) -> None:
     assert rows[2].endswith("| 6h | frozen | 1 | 0.100 (0.100 to 0.100) | - |")
 
 
+@pytest.mark.slow
 def test_a_tiny_run_goes_on_where_it_was(script: Any, tmp_path: Path, capsys: Any) -> None:
     given = [str(tmp_path), "--small", "--seeds", "1", "--days", "6", "--at", "6", "--only"]
     for only in (["transfer=none", "regime=paired"], ["sees=fine,coarse", "regime=paired", "pretext=next"]):

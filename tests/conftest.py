@@ -179,3 +179,39 @@ def records(
     truth = carried(fine, 30, 10)
     a = coarsening(fine, COARSE)
     return dataarray(np.stack([a(day) for day in truth]), COARSE), dataarray(truth, fine)
+
+
+@pytest.fixture
+def kill_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, int], Callable[..., None]]:
+    """(module that trains, step) to a report that kills its training there; states are kept every two."""
+
+    def make(module: Any, last: int) -> Callable[..., None]:
+        run = module.Run
+        monkeypatch.setattr(module, "Run", lambda *given: run(*given, every=2))
+
+        def report(step: int, *_: Any) -> None:
+            if step == last:
+                raise KeyboardInterrupt
+
+        return report
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def noisy_world(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where records of smooth noise stand for those that `benchmarks/transfer_map.py` simulates, tiny."""
+    from dataclasses import replace
+
+    from scipy.ndimage import gaussian_filter
+    from transfer_map import SMALL, World
+
+    world = World(tmp_path_factory.mktemp("world"), SMALL)
+    rng = np.random.default_rng(0)
+    for name in ("record", "train", "test"):
+        run = replace(world.run(name), stride=1)
+        noise = rng.standard_normal((4 * run.days, *run.grid.shape))
+        fine = np.exp(2 * gaussian_filter(noise, (1, 2, 2)) - 2).astype(np.float32)
+        mean = coarsening(run.grid, run.coarse)
+        np.savez(world.folder / f"{name}.npz", fine=fine, coarse=np.stack([mean(day) for day in fine]))
+    return world.folder

@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections import Counter
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
+import transfer_map as script
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "transfer_map.py"
-
-
-@pytest.fixture(scope="module")
-def script() -> Any:
-    if not SCRIPT.exists():
-        pytest.skip("no checkout: benchmarks are not installed")
-    spec = importlib.util.spec_from_file_location("transfer_map", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["transfer_map"] = module
-    spec.loader.exec_module(module)
-    return module
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def line(cell: Any, crps: list[float]) -> dict[str, Any]:
@@ -35,7 +19,7 @@ def line(cell: Any, crps: list[float]) -> dict[str, Any]:
     return {"key": cell.key, **asdict(cell), "ratio": ratio, "crps": crps, "mae": [1.0] * len(crps)}
 
 
-def test_cells(script: Any) -> None:
+def test_cells() -> None:
     """5 fine days x 5 transfers in full, and 14 others at two numbers of fine days; each once a seed."""
     found = script.cells(3)
     assert len({c.key for c in found}) == len(found) == 3 * (25 + 2 * 14)
@@ -44,7 +28,7 @@ def test_cells(script: Any) -> None:
     assert {c.transfer for c in found[53:-72]} == {"frozen", "none"}
 
 
-def test_differences_are_of_the_same_seed_and_regime(script: Any) -> None:
+def test_differences_are_of_the_same_seed_and_regime() -> None:
     cell = script.Cell
     lines = [
         line(cell("transfer", 10, "none", 0), [0.5, 0.7]),
@@ -59,8 +43,9 @@ def test_differences_are_of_the_same_seed_and_regime(script: Any) -> None:
     assert rows[2].endswith("| 6h | frozen | 1 | 0.100 (0.100 to 0.100) | - |")
 
 
-@pytest.mark.slow
-def test_a_tiny_run_goes_on_where_it_was(script: Any, tmp_path: Path, capsys: Any) -> None:
+def test_a_tiny_run_goes_on_where_it_was(noisy_world: Path, tmp_path: Path, capsys: Any) -> None:
+    for path in noisy_world.glob("*.npz"):
+        (tmp_path / path.name).symlink_to(path)
     given = [str(tmp_path), "--small", "--seeds", "1", "--days", "6", "--at", "6", "--only"]
     for only in (["transfer=none", "regime=paired"], ["sees=fine,coarse", "regime=paired", "pretext=next"]):
         asked = script.arguments([*given, *only])

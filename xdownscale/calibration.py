@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
 
     from xdownscale.grid import Grid
     from xdownscale.models import Downscaler
+
+    # factors to the variance of the members, and of their mean's error
+    Judged = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 __all__ = ["calibrate"]
 
@@ -119,22 +123,28 @@ def calibrate(
     fitted: dict[str, list[float]] = {}
     free = _free(grids)
     for number in evaluations:
-        tried, found = [np.ones(1 if number == "fast" else _BINS)], []
-        for _ in range(_ROUNDS):
-            if number == "fast":
-                some = generator(seed, 0, 8).integers(len(pairs.days), size=_WINDOWS * crops)
-                spread, error = _as_drawn(model, pairs, some, members, crop - 2 * _BORDER, seed, tried[-1])
-            else:
-                spread, error = _by_wavenumber(
-                    model, batches, model.sampler_of(number), members, seed, pairs.coarse.grid, tried[-1]
-                )
-            found.append(_reliability(spread, error, members))
-            factors = _next(tried, found)
-            factors[:free] = factors[min(free, len(factors) - 1)]
-            tried.append(factors)
-        fitted[str(number)] = [round(float(f), 4) for f in tried[-1]]
+        if number == "fast":
+            some = generator(seed, 0, 8).integers(len(pairs.days), size=_WINDOWS * crops)
+            judged = partial(_as_drawn, model, pairs, some, members, crop - 2 * _BORDER, seed)
+            fitted["fast"] = _fitted(judged, members, 1)
+        else:
+            sampler, grid = model.sampler_of(number), pairs.coarse.grid
+            judged = partial(_by_wavenumber, model, batches, sampler, members, seed, grid)
+            fitted[str(number)] = _fitted(judged, members, _BINS, free)
     correlation = _day_correlation(model, pairs, config, len(batches), seed)
     return model.with_card(replace(model.card, inflation=fitted, day_correlation=correlation))
+
+
+def _fitted(judged: Judged, members: int, bins: int, free: int = 0) -> list[float]:
+    """Factors that bring spread to skill in each bin; bins below `free` take that of the first above."""
+    tried: list[NDArray[np.float64]] = [np.ones(bins)]
+    found: list[NDArray[np.float64]] = []
+    for _ in range(_ROUNDS):
+        found.append(_reliability(*judged(tried[-1]), members))
+        factors = _next(tried, found)
+        factors[:free] = factors[free]
+        tried.append(factors)
+    return [round(float(f), 4) for f in tried[-1]]
 
 
 def _day_correlation(model: Downscaler, pairs: Pairs, config: TrainConfig, steps: int, seed: int) -> float:

@@ -152,6 +152,8 @@ def test_distil_then_calibrate_for_it(folder: Path, monkeypatch: pytest.MonkeyPa
         *records,
         "--config",
         folder / "fine.json",
+        "--steps",
+        2,
     ]
     said = run("distil", *given, "--dry-run")
     assert said.exit_code == 0, said.output
@@ -173,6 +175,8 @@ def test_distil_then_calibrate_for_it(folder: Path, monkeypatch: pytest.MonkeyPa
         4,
         "--crop",
         64,
+        "--crops",
+        4,
         "--evaluations",
         "2,fast",
         "--default",

@@ -256,8 +256,11 @@ def decoder(
 
 class TestVariational:
     def test_learns_more_than_a_collapsed_one(self, decoder: tuple[Downscaler, list[float]]) -> None:
-        """One that ignores its latent has at best the log of the residual's deviation, near 0."""
-        assert decoder[1][-1] < -0.02
+        """One that ignores its latent has no more than a deterministic network.
+
+        After as many steps that has a mean square error of 0.79, a bound of -0.12. Measured here: -0.54.
+        """
+        assert decoder[1][-1] < -0.35
 
     def test_draws_by_its_latent(
         self,
@@ -283,17 +286,11 @@ class TestVariational:
         records: tuple[xr.DataArray, xr.DataArray],
         pretrained: Pretrained,
         tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        kill_at: Callable[..., Any],
     ) -> None:
         config = replace(CONFIG, process="vae", steps=4)
         whole = train(*records, pretrained, config=config, card=ABOUT)
-        run = module.Run
-        monkeypatch.setattr(module, "Run", lambda *given: run(*given, every=2))
-
-        def killed(step: int, *_: Any) -> None:
-            if step == 3:
-                raise KeyboardInterrupt
-
+        killed = kill_at(module, 3)
         with pytest.raises(KeyboardInterrupt):
             train(*records, pretrained, config=config, card=ABOUT, folder=tmp_path, report=killed)
         again = train(*records, pretrained, config=config, card=ABOUT, folder=tmp_path)

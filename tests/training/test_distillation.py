@@ -157,17 +157,11 @@ class TestTheModel:
         np.testing.assert_array_equal(*draws)
 
     def test_killed_resumes_to_the_same_weights(
-        self, tiny_model: Downscaler, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tiny_model: Downscaler, records: Records, tmp_path: Path, kill_at: Callable[..., Any]
     ) -> None:
         config = replace(CONFIG, steps=4)
         whole = distil(tiny_model, *records, config=config)
-        run = module.Run
-        monkeypatch.setattr(module, "Run", lambda *given: run(*given, every=2))
-
-        def killed(step: int, *_: Any) -> None:
-            if step == 3:
-                raise KeyboardInterrupt
-
+        killed = kill_at(module, 3)
         with pytest.raises(KeyboardInterrupt):
             distil(tiny_model, *records, config=config, folder=tmp_path, report=killed)
         steps: list[int] = []

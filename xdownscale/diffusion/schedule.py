@@ -85,14 +85,10 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class Latent:
+class Latent(Regression):
     """Noise alone is seen, the latent variable of a decoder."""
 
     name: str = "vae"
-
-    def alpha(self, t: Tensor) -> Tensor:
-        """Zero."""
-        return torch.zeros_like(t)
 
     def sigma(self, t: Tensor) -> Tensor:
         """One."""

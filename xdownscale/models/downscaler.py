@@ -56,6 +56,11 @@ class Downscaler:
     fast : Second, optional
         The second network of a model that was distilled, for `sampler="fast"`.
 
+    Attributes
+    ----------
+    compiling : dict or None
+        Options of `torch.compile`, where the networks are compiled (`compiled`).
+
     Raises
     ------
     ValueError
@@ -136,7 +141,9 @@ class Downscaler:
     def with_card(self, card: Card) -> Downscaler:
         """The same networks under another card; a card that differs is no longer that of the file."""
         sha256 = self.sha256 if card == self.card else None
-        return Downscaler(card, self.denoiser, self.encoder, self.climatology, sha256, self.fast)
+        model = Downscaler(card, self.denoiser, self.encoder, self.climatology, sha256, self.fast)
+        model.compiling = self.compiling
+        return model
 
     def with_fast(self, fast: Second) -> Downscaler:
         """The same model with a second network, for `sampler="fast"`, whose factor is not fitted yet."""

@@ -126,7 +126,8 @@ def distil(
         learn = replace(learn, folds=Measured.on(learn, _transform_of(model), described).folds)
     model.to(device).denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     fast = _begun(model, start).to(device)
-    key = json.dumps([config.to_dict(), digest(fast), learn.days[0], learn.days[-1]])
+    networks = digest(model.denoiser), digest(fast)
+    key = json.dumps([config.to_dict(), networks, learn.days[0], learn.days[-1]])
     where = None if folder is None else Path(folder)
     run = Run(config.steps, config.learning_rate, config.ema, config.precision, device, where, key)
     with _alone(fast), Ahead(lambda step: learn.batch(model, config, step), config.steps, device) as batches:

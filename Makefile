@@ -57,14 +57,14 @@ jja_asia: FIRST := 05-28
 jja_asia: MONTHS := 6,7,8
 son_asia: FIRST := 08-28
 son_asia: MONTHS := 9,10,11
-PAIRS = --coarse $(ASIA)/$@_2005.zarr/coarse --coarse $(ASIA)/$@_2006.zarr/coarse \
-	--fine $(ASIA)/$@_2005.zarr --fine $(ASIA)/$@_2006.zarr --months $(MONTHS)
+SEASON = $@
+PAIRS = --coarse $(ASIA)/$(SEASON)_2005.zarr/coarse --coarse $(ASIA)/$(SEASON)_2006.zarr/coarse \
+	--fine $(ASIA)/$(SEASON)_2005.zarr --fine $(ASIA)/$(SEASON)_2006.zarr --months $(MONTHS)
 define LEARNED_FROM
 $(RUN) $(ASIA)/$@_2005.zarr --start 2005-$(FIRST) --days 96 --seed 1
 $(RUN) $(ASIA)/$@_2006.zarr --start 2006-$(FIRST) --days 96 --seed 1
 endef
-TRAIN = $(BIN)/xdownscale train $(ASIA)/$@.safetensors $(PAIRS) --no-calibrate --half --overwrite \
-	--config recipes/$@/train.json --card recipes/$@/card.json --folder $(ASIA)/$@
+TRAIN = $(BIN)/xdownscale train $(PAIRS) --no-calibrate --half --overwrite --card recipes/$@/card.json
 # a second network for two evaluations, and the spread, fitted on a season of other weather
 define FINISHED
 $(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
@@ -75,28 +75,42 @@ $(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safet
 	--evaluations 2,4,8,fast --default fast --half --overwrite
 endef
 
-.PHONY: $(SEASONS)
+.PHONY: $(SEASONS) unet_asia
 $(SEASONS): $(STAMP)
 	$(LEARNED_FROM)
-	$(TRAIN) --start jja_asia
+	$(TRAIN) $(ASIA)/$@.safetensors --start jja_asia --config recipes/$@/train.json --folder $(ASIA)/$@
 	$(FINISHED)
 
+# `mean.json` goes on from `train.json` with more samples at the noise end, where the conditional mean is made
 jja_asia: $(STAMP)
 	$(RUN) $(ASIA)/record.zarr --start 1998-01-01 --days 1096 --seed 2 --stride 4 --coarse-only
 	$(BIN)/xdownscale pretrain $(ASIA)/encoder.safetensors --coarse $(ASIA)/record.zarr/coarse \
 		--config recipes/$@/pretrain.json --folder $(ASIA)/stage1 --overwrite
 	$(LEARNED_FROM)
-	$(TRAIN) --encoder $(ASIA)/encoder.safetensors
+	$(TRAIN) $(ASIA)/$@_begun.safetensors --encoder $(ASIA)/encoder.safetensors \
+		--config recipes/$@/train.json --folder $(ASIA)/$@_begun
+	$(TRAIN) $(ASIA)/$@.safetensors --start $(ASIA)/$@_begun.safetensors \
+		--config recipes/$@/mean.json --folder $(ASIA)/$@
 	$(FINISHED)
 
-# Scores of a season's model on five days of weather it has not seen, from the Red Sea to the Taklamakan, onto its
-# card and into $(ASIA): make score_mam_asia
-BOX ?= --lat 14 50 --lon 37.5 87.5
+# A baseline: the deterministic network of jja_asia's architecture, days and steps; `make jja_asia` comes first.
+unet_asia: SEASON := jja_asia
+unet_asia: MONTHS := 6,7,8
+unet_asia: $(STAMP)
+	$(TRAIN) $(ASIA)/$@.safetensors --encoder $(ASIA)/encoder.safetensors --config recipes/$@/train.json \
+		--folder $(ASIA)/$@
+
+# Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): STEPS on a
+# box, then the default beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
+BOX ?= --lat 20 36 --lon 41 66 --members 8
+STEPS ?= 2 4 8 16
+RIVALS ?=
+SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) --coarse $(ASIA)/$*_unseen.zarr/coarse \
+	--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) --first 10 --every 18 --block 1 --write --overwrite
 score_%: $(STAMP)
 	$(RUN) $(ASIA)/$*_unseen.zarr --start 2005-$(FIRST) --days 96 --seed 3
-	$(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors --coarse $(ASIA)/$*_unseen.zarr/coarse \
-		--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) $(BOX) --first 10 --every 18 --block 1 \
-		--out $(ASIA)/$*.nc --report $(ASIA)/$*.html --write --overwrite
+	for n in $(STEPS); do $(call SCORE) $(BOX) --evaluations $$n || exit 1; done
+	$(call SCORE,$(RIVALS)) --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2
 score_mam_asia: FIRST := 02-25

@@ -18,6 +18,9 @@ from xdownscale.grid import G5NR, MERRA2, Grid, coarsening, refined
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 PAPER = RECIPES / "paper"
+CONFIGURATIONS = sorted(
+    path for path in RECIPES.glob("*/*") if path.stem in ("pretrain", "train", "mean", "distil")
+)
 COARSE = MERRA2.window((240, 9), (360, 9))
 
 
@@ -44,9 +47,7 @@ def labelled(values: np.ndarray, grid: Grid, days: np.ndarray) -> xr.DataArray:
 
 @pytest.mark.skipif(not RECIPES.exists(), reason="no checkout: recipes are not installed")
 class TestRecipes:
-    @pytest.mark.parametrize(
-        "path", sorted(RECIPES.glob("*/*train.*")), ids=lambda p: f"{p.parent.name}/{p.name}"
-    )
+    @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda p: f"{p.parent.name}/{p.name}")
     def test_are_configurations(self, path: Path) -> None:
         config = PretrainConfig if path.stem == "pretrain" else TrainConfig
         content = read(path)

@@ -90,6 +90,10 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     assert found["spectrum"][0] is None, "the window holds no wave of 800 km"
     assert found["semivariogram"][1] == pytest.approx(float(power.semivariogram_ratio.max()), abs=1e-4)
     assert found["crps_over_bicubic_mae"] == pytest.approx(expected, abs=1e-4)
+    ranks = power.rank_histogram.values[:4]
+    assert ranks.sum() == pytest.approx(1.0)
+    assert found["ranks"] == pytest.approx([4 * ranks.min(), 4 * ranks.max()], abs=1e-4)
+    assert "ranks" not in table["bicubic"]
     assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
     against = table["bicubic"]
     assert against["skill"] == pytest.approx(1 - expected, abs=1e-4)

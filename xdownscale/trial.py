@@ -116,7 +116,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         it, where there are intervals. `skill` is 1 - CRPS of the prediction over that of the source, and its
         bounds are of the same days resampled for both: above zero the prediction is clear of the source.
         `spectrum` is power over the truth's in the bands between `BANDS_KM`,
-        `semivariogram` the least and the largest semivariance over the truth's at any lag.
+        `semivariogram` the least and the largest semivariance over the truth's at any lag; `ranks` the least
+        and the largest frequency of a rank over that of a flat histogram.
     """
     log = found.sel(space="log")
     unit = float(log["mae"].sel(source="bicubic"))
@@ -135,6 +136,9 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
             "quantile_0.99": _rounded(one["quantile_ratio"].sel(quantile=0.99)),
             "quantile_0.999": _rounded(one["quantile_ratio"].sel(quantile=0.999)),
         }
+        if int(one["members"]) > 1:
+            ranks = one["rank_histogram"].values * (int(one["members"]) + 1)
+            row["ranks"] = [_rounded(np.nanmin(ranks)), _rounded(np.nanmax(ranks))]
         row |= _texture(one)
         if "crps_interval" in one:
             bounds = one["crps_interval"].values / unit

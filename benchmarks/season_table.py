@@ -1,0 +1,152 @@
+"""The tables of the seasons in docs/validation.md, from the cards of the bundled models and nothing else.
+
+    python benchmarks/season_table.py [--write]
+
+`make score_djf_asia` and its like put the scores on the cards. A test compares the page with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xdownscale
+from xdownscale.trial import BANDS_KM
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PAGE = Path(__file__).parents[1] / "docs" / "validation.md"
+SEASONS = ("djf_asia", "mam_asia", "jja_asia", "son_asia")
+_BEGIN, _END = "<!-- made by benchmarks/season_table.py from the cards -->", "<!-- end of what is made -->"
+_NAMES = {"climatology": "climatology of the residual, no network", "mean": "its mean, 1"}
+_TEXTURE = [f"over {BANDS_KM[1]:.0f} km", *(f"{b:.0f}-{a:.0f}" for a, b in pairwise(BANDS_KM[1:]))]
+_COLUMNS = (
+    "CRPS or MAE over bicubic's MAE",
+    "skill of the model against it",
+    "spread/skill",
+    "R2",
+    "99 %",
+    "99.9 %",
+    *_TEXTURE,
+    "semivariance, 0-800 km",
+    "ranks over flat",
+)
+_STEPS = ("evaluations", "CRPS over bicubic's MAE", "spread/skill", "R2", "99.9 %", *_TEXTURE)
+
+
+def main() -> None:
+    asked = arguments()
+    cards = {name: xdownscale.list_models()[name] for name in SEASONS}
+    text = tables({name: card.scores for name, card in cards.items()})
+    if asked.write:
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+    print(text)
+
+
+def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
+    """Of the default beside all sources, and of other numbers of evaluations.
+
+    Parameters
+    ----------
+    scores : mapping of str to rows
+        `Card.scores` by the name of the model.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    whole, steps = [_line(("", *_COLUMNS)), "|---" * (len(_COLUMNS) + 1) + "|"], []
+    for name, rows in scores.items():
+        for row in rows:
+            if row["evaluations"] in (None, "fast"):
+                whole.append(_line((_told(name, row), *_judged(row))))
+            else:
+                steps.append(_line((name, *_stepped(row))))
+    head = [_line(("", *_STEPS)), "|---" * (len(_STEPS) + 1) + "|"]
+    return "\n".join([*whole, *(["", *head, *steps] if steps else [])])
+
+
+def put(page: str, text: str) -> str:
+    """The page with another text between its marks.
+
+    Raises
+    ------
+    ValueError
+        If it has not both marks once.
+    """
+    if page.count(_BEGIN) != 1 or page.count(_END) != 1:
+        raise ValueError(f"expected {_BEGIN!r} and {_END!r} once each in the page")
+    return re.sub(
+        f"{re.escape(_BEGIN)}.*{re.escape(_END)}",
+        lambda _: f"{_BEGIN}\n\n{text}\n\n{_END}",
+        page,
+        flags=re.DOTALL,
+    )
+
+
+def _told(name: str, row: Mapping[str, Any]) -> str:
+    if row["name"] == "prediction":
+        return f"**{name}**, {row['evaluations']}"
+    return _NAMES.get(row["name"], row["name"])
+
+
+def _judged(row: Mapping[str, Any]) -> list[str]:
+    skill = (
+        f"{_number(row['skill'])} ({_number(row.get('skill_low'))} to {_number(row.get('skill_high'))})"
+        if "skill" in row
+        else "-"
+    )
+    return [
+        _error(row),
+        skill,
+        _number(row["spread_skill"]),
+        _number(row["r2"], 4),
+        _number(row["quantile_0.99"]),
+        _number(row["quantile_0.999"]),
+        *map(_number, row["spectrum"]),
+        _range(row["semivariogram"]),
+        _range(row.get("ranks")),
+    ]
+
+
+def _stepped(row: Mapping[str, Any]) -> list[str]:
+    return [
+        str(row["evaluations"]),
+        _error(row),
+        _number(row["spread_skill"]),
+        _number(row["r2"], 4),
+        _number(row["quantile_0.999"]),
+        *map(_number, row["spectrum"]),
+    ]
+
+
+def _error(row: Mapping[str, Any]) -> str:
+    bounds = f" ({_number(row['low'])}-{_number(row['high'])})" if "low" in row else ""
+    return _number(row["crps_over_bicubic_mae"], 3) + bounds
+
+
+def _range(pair: Any) -> str:
+    return "-" if pair is None else f"{_number(pair[0])}-{_number(pair[1])}"
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="put them into docs/validation.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

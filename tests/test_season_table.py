@@ -1,0 +1,52 @@
+"""The seasons' tables say what the cards say, and the page holds them."""
+
+from __future__ import annotations
+
+import pytest
+import season_table
+
+import xdownscale
+
+ROW = {
+    "name": "prediction",
+    "evaluations": "fast",
+    "crps_over_bicubic_mae": 0.4,
+    "low": 0.35,
+    "high": 0.45,
+    "spread_skill": 1.02,
+    "r2": 0.98765,
+    "quantile_0.99": 1.0,
+    "quantile_0.999": 0.97,
+    "spectrum": [None, 1.0, 0.99, 0.98, 0.97, 0.9],
+    "semivariogram": [0.96, 1.01],
+    "ranks": [0.8, 1.2],
+}
+OTHER = ROW | {"name": "bicubic", "evaluations": None, "spread_skill": None, "ranks": None, "skill": 0.6}
+
+
+def test_numbers() -> None:
+    found = season_table.tables({"mine": [ROW, OTHER, ROW | {"evaluations": 8}]})
+    lines = found.splitlines()
+    assert lines[2] == (
+        "| **mine**, fast | 0.400 (0.35-0.45) | - | 1.02 | 0.9877 | 1.00 | 0.97 "
+        "| - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 | 0.96-1.01 | 0.80-1.20 |"
+    )
+    assert lines[3].startswith("| bicubic | 0.400 (0.35-0.45) | 0.60 (- to -) | - | 0.9877 |")
+    assert lines[-1] == (
+        "| mine | 8 | 0.400 (0.35-0.45) | 1.02 | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 |"
+    )
+    widths = {line.count("|") for line in lines if line}
+    assert len(widths) == 2, "each table has one number of columns"
+
+
+def test_page() -> None:
+    """The page is made from the cards: python benchmarks/season_table.py --write."""
+    page = season_table.PAGE.read_text(encoding="utf-8")
+    cards = xdownscale.list_models()
+    made = season_table.tables({name: cards[name].scores for name in season_table.SEASONS})
+    assert season_table.put(page, made) == page
+
+
+def test_marks() -> None:
+    with pytest.raises(ValueError, match="once each in the page"):
+        season_table.put("a page without marks", "text")

@@ -75,7 +75,7 @@ $(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safet
 	--evaluations 2,4,8,fast --default fast --half --overwrite
 endef
 
-.PHONY: $(SEASONS) unet_asia
+.PHONY: $(SEASONS) unet_asia vae_asia
 $(SEASONS): $(STAMP)
 	$(LEARNED_FROM)
 	$(TRAIN) $(ASIA)/$@.safetensors --start jja_asia --config recipes/$@/train.json --folder $(ASIA)/$@
@@ -93,16 +93,17 @@ jja_asia: $(STAMP)
 		--config recipes/$@/mean.json --folder $(ASIA)/$@
 	$(FINISHED)
 
-# A baseline: the deterministic network of jja_asia's architecture, days and steps; `make jja_asia` comes first.
-unet_asia: SEASON := jja_asia
-unet_asia: MONTHS := 6,7,8
-unet_asia: $(STAMP)
+# Baselines of jja_asia's architecture and days: a deterministic network, trained as long as it was at first, and a
+# variational autoencoder, half as long. `make jja_asia` comes first.
+unet_asia vae_asia: SEASON := jja_asia
+unet_asia vae_asia: MONTHS := 6,7,8
+unet_asia vae_asia: $(STAMP)
 	$(TRAIN) $(ASIA)/$@.safetensors --encoder $(ASIA)/encoder.safetensors --config recipes/$@/train.json \
 		--folder $(ASIA)/$@
 
 # Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): STEPS on a
-# box, then the default beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
-BOX ?= --lat 20 36 --lon 41 66 --members 8
+# box, there with smoothed input too, then the default beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
+BOX ?= --lat 20 36 --lon 41 66 --members 4
 STEPS ?= 2 4 8 16
 RIVALS ?=
 SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) --coarse $(ASIA)/$*_unseen.zarr/coarse \
@@ -110,6 +111,7 @@ SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) --coarse $(ASI
 score_%: $(STAMP)
 	$(RUN) $(ASIA)/$*_unseen.zarr --start 2005-$(FIRST) --days 96 --seed 3
 	for n in $(STEPS); do $(call SCORE) $(BOX) --evaluations $$n || exit 1; done
+	$(call SCORE) $(BOX) --smoothing 1
 	$(call SCORE,$(RIVALS)) --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2

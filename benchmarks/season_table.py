@@ -24,6 +24,7 @@ SEASONS = ("djf_asia", "mam_asia", "jja_asia", "son_asia")
 _BEGIN, _END = "<!-- made by benchmarks/season_table.py from the cards -->", "<!-- end of what is made -->"
 _NAMES = {"climatology": "climatology of the residual, no network", "mean": "its mean, 1"}
 _TEXTURE = [f"over {BANDS_KM[1]:.0f} km", *(f"{b:.0f}-{a:.0f}" for a, b in pairwise(BANDS_KM[1:]))]
+_TOP = 2  # lines of a table's head
 _COLUMNS = (
     "CRPS or MAE over bicubic's MAE",
     "skill of the model against it",
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
-    """Of the default beside all sources, and of other numbers of evaluations.
+    """Of the default beside all sources, of other numbers of evaluations, and of smoothed input.
 
     Parameters
     ----------
@@ -60,15 +61,21 @@ def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
     str
         Markdown.
     """
-    whole, steps = [_line(("", *_COLUMNS)), "|---" * (len(_COLUMNS) + 1) + "|"], []
+    whole, steps, smooth = (
+        _head("", *_COLUMNS),
+        _head("", *_STEPS),
+        _head("", "input smoothed by, coarse cells", *_COLUMNS),
+    )
     for name, rows in scores.items():
         for row in rows:
-            if row["evaluations"] in (None, "fast"):
-                whole.append(_line((_told(name, row), *_judged(row))))
+            told = f"**{name}**, {row['evaluations']}" if row["name"] == "prediction" else _named(row["name"])
+            if "smoothing" in row:
+                smooth.append(_line(told, f"{row['smoothing']:g}", *_judged(row)))
+            elif row["evaluations"] in (None, "fast"):
+                whole.append(_line(told, *_judged(row)))
             else:
-                steps.append(_line((name, *_stepped(row))))
-    head = [_line(("", *_STEPS)), "|---" * (len(_STEPS) + 1) + "|"]
-    return "\n".join([*whole, *(["", *head, *steps] if steps else [])])
+                steps.append(_line(name, *_stepped(row)))
+    return "\n\n".join("\n".join(lines) for lines in (whole, steps, smooth) if len(lines) > _TOP)
 
 
 def put(page: str, text: str) -> str:
@@ -89,10 +96,8 @@ def put(page: str, text: str) -> str:
     )
 
 
-def _told(name: str, row: Mapping[str, Any]) -> str:
-    if row["name"] == "prediction":
-        return f"**{name}**, {row['evaluations']}"
-    return _NAMES.get(row["name"], row["name"])
+def _named(source: str) -> str:
+    return _NAMES.get(source, source)
 
 
 def _judged(row: Mapping[str, Any]) -> list[str]:
@@ -138,7 +143,11 @@ def _number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def _line(cells: Iterable[str]) -> str:
+def _head(*names: str) -> list[str]:
+    return [_line(*names), f"{'|---' * len(names)}|"]
+
+
+def _line(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 

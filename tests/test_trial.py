@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import gaussian_filter
 
 from xdownscale import predict
 from xdownscale.diagnostics import scores
@@ -106,6 +107,27 @@ def test_days_of_the_training_are_warned_of(tiny_model: Downscaler, pair: Any) -
     model = tiny_model.with_card(replace(tiny_model.card, training=told))
     with pytest.warns(UserWarning, match="1 of 1 days lie in the period that tiny learned from"):
         trial([model], *pair, days=[3], members=2)
+
+
+def test_smoothed_input(tiny_model: Downscaler, pair: Any) -> None:
+    """As if the record had been smoothed by hand, in any order of dimensions; gaps stay gaps."""
+    coarse, truth = pair
+    values = coarse.values.copy()
+    values[:, 0, 0] = np.nan
+    seen = np.isfinite(values).astype(float)
+    smooth, share = (gaussian_filter(v, (0, 0.8, 0.8), mode="nearest") for v in (np.nan_to_num(values), seen))
+    by_hand = coarse.copy(data=np.where(seen, smooth / share, np.nan))
+    gapped = coarse.copy(data=values).transpose("lon", "time", "lat")
+    options: dict[str, Any] = {"days": [1, 3], "members": 2}
+    found = trial([tiny_model], gapped, truth, smoothing=0.8, **options)
+    expected = trial([tiny_model], by_hand, truth, **options)
+    for name in ("crps", "mae"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9)
+    assert rows(found, 2)[0]["smoothing"] == 0.8
+    assert "smoothing" not in rows(expected, 2)[0]
+    for wrong in (-1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"smoothing is .*: expected a number of coarse cells"):
+            trial([tiny_model], coarse, truth, smoothing=wrong, **options)
 
 
 def test_refused(tiny_model: Downscaler, pair: Any) -> None:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from xdownscale.cf import discover
 from xdownscale.diagnostics.evaluation import evaluate
 from xdownscale.inference.field import predict
 from xdownscale.models.baselines import climatology
 from xdownscale.registry import resolve
+from xdownscale.training.degraded import smoothed
 
 if TYPE_CHECKING:
     import os
@@ -41,6 +43,7 @@ def trial(
     seed: int = 0,
     evaluations: int | Literal["fast"] | None = None,
     baselines: Sequence[str] = ("nearest", "bilinear", "bicubic", "climatology"),
+    smoothing: float = 0.0,
     intervals: int = 0,
     block: float = 5,
 ) -> xr.Dataset:
@@ -60,23 +63,29 @@ def trial(
         Of the network, or the sampler of distilled models; each card's own by default.
     baselines : sequence of str
         Interpolations, and `climatology` (`models.baselines.climatology`) where the first model carries one.
+    smoothing : float, >= 0 [coarse cells]
+        The coarse field that all sources are given is smoothed by a Gaussian of this deviation, as a
+        reanalysis is smoother than the mean over its cells.
     intervals, block
         As `diagnostics.evaluate`.
 
     Returns
     -------
     Dataset
-        As `diagnostics.evaluate`.
+        As `diagnostics.evaluate`; its attribute `smoothing` says how the coarse field was smoothed.
 
     Raises
     ------
     ValueError
-        If no model is given, or two have one name; as `predict` and `evaluate`.
+        If no model is given, or two have one name; if `smoothing` is negative or not finite; as `predict` and
+        `evaluate`.
     """
     found = [resolve(model) for model in models]
     names = [model.card.name for model in found]
     if not found or len(set(names)) < len(names):
         raise ValueError(f"models are {names}: expected one at least, each with a name of its own")
+    if smoothing:
+        coarse = _smoothed(coarse, smoothing)
     judged = list(range(coarse.sizes["time"])) if days is None else list(days)
     for model in found:
         _warn_of_days(model, coarse, judged)
@@ -88,7 +97,7 @@ def trial(
     if found[0].card.process != "regression":
         others["mean"] = _drawn(found[0], coarse, judged, 1, seed, None, product="mean")
     y, x = (drawn[0][dim] for dim in drawn[0].dims[-2:])
-    return evaluate(
+    compared = evaluate(
         drawn[0],
         truth.sel({y.name: y.values, x.name: x.values}, method="nearest"),
         coarse.isel(time=judged),
@@ -97,6 +106,7 @@ def trial(
         block=block,
         floor=float(found[0].card.scaling.get("floor", 1e-3)),
     )
+    return compared.assign_attrs(smoothing=float(smoothing))
 
 
 def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
@@ -117,7 +127,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         bounds are of the same days resampled for both: above zero the prediction is clear of the source.
         `spectrum` is power over the truth's in the bands between `BANDS_KM`,
         `semivariogram` the least and the largest semivariance over the truth's at any lag; `ranks` the least
-        and the largest frequency of a rank over that of a flat histogram.
+        and the largest frequency of a rank over that of a flat histogram; `smoothing` is there if the coarse
+        field was smoothed.
     """
     log = found.sel(space="log")
     unit = float(log["mae"].sel(source="bicubic"))
@@ -136,6 +147,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
             "quantile_0.99": _rounded(one["quantile_ratio"].sel(quantile=0.99)),
             "quantile_0.999": _rounded(one["quantile_ratio"].sel(quantile=0.999)),
         }
+        if found.attrs.get("smoothing"):
+            row["smoothing"] = found.attrs["smoothing"]
         if int(one["members"]) > 1:
             ranks = one["rank_histogram"].values * (int(one["members"]) + 1)
             row["ranks"] = [_rounded(np.nanmin(ranks)), _rounded(np.nanmax(ranks))]
@@ -195,6 +208,17 @@ def _drawn(
         domain_check="ignore",
     )  # fmt: skip
     return lazy.isel(time=list(days)).load()
+
+
+def _smoothed(coarse: xr.DataArray, sigma: float) -> xr.DataArray:
+    """The coarse record, each field smoothed where it is known."""
+    if not (np.isfinite(sigma) and sigma > 0):
+        raise ValueError(f"smoothing is {sigma}: expected a number of coarse cells, 0 or more")
+    axes = discover(coarse)
+    stack = coarse.transpose(..., axes.lat, axes.lon)
+    known = np.isfinite(stack.values)
+    smooth = stack.copy(data=np.where(known, smoothed(stack.values, known, sigma), stack.values))
+    return smooth.transpose(*coarse.dims)
 
 
 def _warn_of_days(model: Downscaler, coarse: xr.DataArray, days: Sequence[int]) -> None:

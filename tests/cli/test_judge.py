@@ -67,6 +67,18 @@ def test_table_file_page_and_card(folder: Path) -> None:
     ) + 60_000, "stored as halves as before"
 
 
+def test_scores_of_smoothed_input_stand_beside_those_of_sharp(folder: Path) -> None:
+    assert run(folder, "--write").exit_code == 0
+    sharp = xdownscale.load(folder / "model.safetensors").card.scores
+    for _ in range(2):  # the second time they are replaced
+        result = run(folder, "--write", "--smoothing", 1)
+        assert result.exit_code == 0, result.output
+    scores = xdownscale.load(folder / "model.safetensors").card.scores
+    assert scores[: len(sharp)] == sharp
+    assert [row.get("smoothing") for row in scores] == [None] * len(sharp) + [1.0] * len(sharp)
+    assert scores[1]["r2"] > scores[len(sharp) + 1]["r2"], "nearest interpolation of a smoother field"
+
+
 def test_outputs_are_kept(folder: Path) -> None:
     (folder / "out.nc").write_text("mine")
     result = run(folder, "--out", folder / "out.nc")
@@ -114,4 +126,4 @@ class TestRollOut:
     def test_one_task_at_a_time(self, days: list[str]) -> None:
         result = CliRunner().invoke(main, [*days, "--write"])
         assert result.exit_code == 2
-        assert "--task rollout judges one MODEL, without --report and --write" in result.stderr
+        assert "--task rollout judges one MODEL, without --report, --write and --smoothing" in result.stderr

@@ -411,35 +411,6 @@ class TestAugmentation:
         assert np.mean(dropped) == pytest.approx(0.3 * (0.7 + 0.3 * (1 - 2**-4)), abs=0.03)
         assert module._dropped(known[:1], generator(0, 1), 1.0).all()
 
-    def test_degradation_is_smoother_and_biased(self, pairs: Pairs) -> None:
-        values, known = pairs.history(10, 3)
-        sharp = module._degraded(values, known, generator(0, 0), 0.0)
-        assert sharp is values
-        ratios, rough = [], []
-        for n in range(60):
-            out = module._degraded(values, known, generator(0, n), 1.0)
-            ratios.append(np.log(out / values).std())
-            rough.append(np.abs(np.diff(out)).mean() / np.abs(np.diff(values)).mean())
-            assert (out > 0).all()
-        assert 0.05 < np.mean(ratios) < 0.5
-        assert np.mean(rough) < 0.95
-
-    def test_degradation_keeps_gaps(self, pairs: Pairs) -> None:
-        values, _ = pairs.history(10, 3)
-        values[:, 3, 4] = np.nan
-        out = module._degraded(values, np.isfinite(values), generator(0, 1), 1.0)
-        np.testing.assert_array_equal(np.isnan(out), np.isnan(values))
-
-    def test_degradation_does_not_darken_beside_gaps(self) -> None:
-        """A constant field with a hole stays constant up to its bias field."""
-        values = np.full((1, 40, 40), 2.0, dtype=np.float32)
-        values[:, 10:30, 10:30] = np.nan
-        known = np.isfinite(values)
-        for n in range(20):
-            rows = module._degraded(values, known, generator(0, n), 1.0)
-            full = module._degraded(np.full_like(values, 2.0), np.ones_like(known), generator(0, n), 1.0)
-            np.testing.assert_allclose(rows[known], full[known], rtol=1e-5)
-
     def test_sharp_truth_under_degraded_input(self, pairs: Pairs, tiny_model: Downscaler) -> None:
         """Degrading changes the input, and with it the residual, but never the truth."""
         sharp = pairs.batch(tiny_model, CONFIG, 3)

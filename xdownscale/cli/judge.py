@@ -51,6 +51,12 @@ _PATH = click.Path(path_type=Path)
     type=EVALUATIONS,
     help="Of the network, or `fast` for a distilled model; each card's own by default.",
 )
+@click.option(
+    "--smoothing",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Smooth the coarse input by a Gaussian of so many of its cells, as a reanalysis is.",
+)
 @click.option("--intervals", type=click.IntRange(0), default=200, help="Bootstrap replicates; 0 for none.")
 @click.option("--block", type=click.FloatRange(1), default=5, help="Days in a block of the bootstrap.")
 @click.option("--out", type=_PATH, help="netCDF file for all that was found.")
@@ -79,7 +85,9 @@ def evaluate(models: tuple[str, ...], *, out: Path | None, report: Path | None, 
             count = f"{len(days)} days x {given['members']} members"
             click.echo(f"would draw {count} by {', '.join(models)} on {dict(coarse.sizes)}")
             return
-        options = {key: given[key] for key in ("members", "seed", "evaluations", "intervals", "block")}
+        options = {
+            key: given[key] for key in ("members", "seed", "evaluations", "smoothing", "intervals", "block")
+        }
         found = trial(models, coarse.load(), truth, days=days, **options)
         table = rows(found, given["evaluations"] or _evaluations(models[0]))
         _tell(found, table, out, given)
@@ -101,9 +109,9 @@ def _roll_out(
     from xdownscale.registry import resolve
     from xdownscale.rollout import rollout, ways_of
 
-    if len(models) != 1 or report is not None or given["write"]:
+    if len(models) != 1 or report is not None or given["write"] or given["smoothing"]:
         raise click.UsageError(
-            "--task rollout judges one MODEL, without --report and --write; --out keeps it all"
+            "--task rollout judges one MODEL, without --report, --write and --smoothing; --out keeps it all"
         )
     told = {key: given[key] for key in ("first", "days", "members", "seed")}
     if given["dry_run"]:
@@ -159,14 +167,16 @@ def _page(found: Any, path: Path, *, overwrite: bool) -> None:
 
 
 def _write(model: str, table: Sequence[dict[str, Any]]) -> None:
-    """Replace the scores of as many evaluations on a checkpoint's card."""
+    """Replace the scores of as many evaluations, and those of other sources, of like input on a card."""
     from dataclasses import replace
 
     from xdownscale.checkpoint import load, rewrite
 
     card = load(model).card
-    number = table[0]["evaluations"]
-    kept = [row for row in card.scores if row.get("evaluations") not in (None, number)]
+    smoothing, again = table[0].get("smoothing"), (None, table[0]["evaluations"])
+    kept = [
+        row for row in card.scores if row.get("smoothing") != smoothing or row.get("evaluations") not in again
+    ]
     rewrite(model, replace(card, scores=(*kept, *table)))
 
 

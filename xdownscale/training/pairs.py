@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from xdownscale.grid import Grid, covered
 from xdownscale.models import conditioning
 from xdownscale.noise import DAY_US, instant
+from xdownscale.training.degraded import degraded
 from xdownscale.training.objective import coloured
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DAY_US", "Batch", "Pairs", "Record", "generator"]
 
-_SMOOTHEST = 1.5
-_BIAS = 0.1
 _NOISIEST = 0.5
 
 
@@ -280,7 +278,7 @@ class Pairs:
             coarse_day, fine_day = self.days[number]
             length = max(model.history, 1 + model.card.state)
             values, known = self.history(coarse_day, length, model.card.step)
-            values = _degraded(values, known, rng, config.degrade)
+            values = degraded(values, known, rng, config.degrade)
             before = self._before(model, fine_day, values, rng, config.state) if model.card.state else None
             values, known = values[-model.history :], _dropped(known[-model.history :], rng, config.dropout)
             past = self._past(model, fine_day, rng, config.dropout) if model.past else None
@@ -398,23 +396,6 @@ class Pairs:
             inner[config.border : -config.border, config.border : -config.border] = 1.0
             weight = weight * inner
         return residual[None].float(), weight[None], condition
-
-
-def _degraded(
-    values: NDArray[np.float32], known: NDArray[np.bool_], rng: np.random.Generator, share: float
-) -> NDArray[np.float32]:
-    """A smoother, slightly biased coarse input, as a reanalysis would give."""
-    if rng.random() >= share:
-        return values
-    sigma = rng.uniform(0.0, _SMOOTHEST)
-    filled = np.where(known, values, 0.0)
-    smooth = gaussian_filter(filled, (0, sigma, sigma), mode="nearest")
-    whole = known.all(axis=(1, 2), keepdims=True)
-    share = gaussian_filter(known.astype(np.float32), (0, sigma, sigma), mode="nearest")
-    smooth = smooth / np.where(whole, np.float32(1.0), np.maximum(share, 1e-6))
-    bias = gaussian_filter(rng.standard_normal(values.shape[1:]), 8.0, mode="nearest")
-    bias *= _BIAS / max(float(bias.std()), 1e-12)
-    return np.where(known, smooth * np.exp(bias), values).astype(np.float32)
 
 
 def _dropped(known: NDArray[np.bool_], rng: np.random.Generator, share: float) -> NDArray[np.bool_]:

@@ -101,8 +101,9 @@ unet_asia vae_asia: $(STAMP)
 	$(TRAIN) $(ASIA)/$@.safetensors --encoder $(ASIA)/encoder.safetensors --config recipes/$@/train.json \
 		--folder $(ASIA)/$@
 
-# Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): STEPS on a
-# box, there with smoothed input too, then the default beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
+# Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): by STEPS
+# evaluations on a box, there with smoothed input too, then by its default beside RIVALS on the whole domain.
+# make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
 BOX ?= --lat 20 36 --lon 41 66 --members 4
 STEPS ?= 2 4 8 16
 RIVALS ?=

@@ -104,16 +104,16 @@ unet_asia vae_asia: $(STAMP)
 # Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): by STEPS
 # evaluations on a box, there with smoothed input too, then by its default beside RIVALS on the whole domain.
 # make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
-BOX ?= --lat 20 36 --lon 41 66 --members 4
+BOX ?= --lat 20 36 --lon 41 66 --members 4 --every 18
 STEPS ?= 2 4 8 16
 RIVALS ?=
 SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) --coarse $(ASIA)/$*_unseen.zarr/coarse \
-	--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) --first 10 --every 18 --block 1 --write --overwrite
+	--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) --first 10 --block 1 --write --overwrite
 score_%: $(STAMP)
 	$(RUN) $(ASIA)/$*_unseen.zarr --start 2005-$(FIRST) --days 96 --seed 3
 	for n in $(STEPS); do $(call SCORE) $(BOX) --evaluations $$n || exit 1; done
 	$(call SCORE) $(BOX) --smoothing 1
-	$(call SCORE,$(RIVALS)) --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
+	$(call SCORE,$(RIVALS)) --every 24 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2
 score_mam_asia: FIRST := 02-25

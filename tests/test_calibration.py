@@ -258,6 +258,28 @@ class TestAsDrawn:
         for found, squares in ((spread, x.var(axis=0, ddof=1)), (error, (x.mean(axis=0) - y) ** 2)):
             assert float(found[0]) == pytest.approx(float((area * squares).sum()) / deviation**2, rel=1e-4)
 
+    def test_windows_are_wide_and_of_different_days(
+        self,
+        tiny_model: Downscaler,
+        records: tuple[xr.DataArray, xr.DataArray],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        asked: list[tuple[list[int], int]] = []
+
+        def judged(model: Any, pairs: Any, days: Any, members: int, side: int, *_: Any) -> Any:
+            asked.append((days.tolist(), side))
+            return np.ones(1), np.full(1, 1 + 1 / members)
+
+        monkeypatch.setattr(module, "_BORDER", 8)
+        monkeypatch.setattr(module, "_as_drawn", judged)
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        model = calibrate(fast, *records, evaluations=("fast",), members=2, crops=8, crop=48)
+        assert model.card.inflation["fast"] == [1.0], "spread is skill already"
+        days, side = asked[0]
+        assert len(set(days)) == len(days) == 4
+        assert side == 768
+        assert asked == [asked[0]] * 3, "the same windows in every round"
+
     def test_windows_lie_inside_and_differ(self, tiny_model: Downscaler) -> None:
         grid = MERRA2.window((216, 12), (352, 13))
         found = [module._window(grid, G5NR, 48, np.random.default_rng(n)) for n in range(20)]

@@ -10,10 +10,10 @@ fine days x transfer; the others are varied one at a time, at two numbers of fin
 
 Scored on unseen days of a summer: fair CRPS of 8 members (flow, midpoint, 4 evaluations, no conservation)
 over the MAE of bicubic interpolation, in log space. Each cell is a line of OUT; cells that are there are not
-made again. The table gives means and ranges over the seeds, and differences to `none` of the same seed, fine
-days and regime on the same days, with a 90 % interval from days and seeds drawn anew. A seed is of the
-denoiser, of the batches, of an encoder that learned nothing, and of the block of days; the taught encoders
-are one for each pretext and step.
+made again. The table gives means and ranges over the seeds, and differences to `none` and to `random` of the
+same seed, fine days and regime on the same days, with a 90 % interval from days and seeds drawn anew. A seed
+is of the denoiser, of the batches, of an encoder that learned nothing, and of the block of days; the taught
+encoders are one for each pretext and step.
 
 `degraded` smooths and biases each coarse day of training, and smooths those that are judged by a Gaussian of
 one cell; `unpaired` gives training and test the coarse field of the same date in other weather; `6h` takes
@@ -47,6 +47,7 @@ FINE_DAYS = (3, 10, 30, 180, 730)
 AT = (10, 180)
 AXES = ("transfer", "pretext", "sees", "regime")
 FIRST = ("frozen", "none")
+OTHERS = ("none", "random")  # what the table compares with
 TRANSFERS = ("frozen", "tuned", "scratch", "random", "none")
 MIDDLE = np.datetime64("2006-07-15")  # of all training records, give or take 4 days a seed
 OTHER_DAYS = 210
@@ -284,26 +285,29 @@ def table(lines: list[dict], draws: int = 2000) -> str:
     out = [
         (
             "| axis | fine days | pretext | sees | regime | transfer | seeds "
-            "| CRPS / bicubic MAE (range) | minus none (90 %) |"
+            "| CRPS / bicubic MAE (range) | minus none (90 %) | minus random (90 %) |"
         ),
-        "|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for place, found in groups.items():
         ratios = [line["ratio"] for line in found]
         shown = f"{np.mean(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-        out.append(
-            f"| {' | '.join(map(str, place))} | {len(found)} | {shown} | {against(found, by_key, draws)} |"
-        )
+        apart = " | ".join(against(found, by_key, draws, other) for other in OTHERS)
+        out.append(f"| {' | '.join(map(str, place))} | {len(found)} | {shown} | {apart} |")
     return "\n".join(out)
 
 
-def against(found: list[dict], by_key: dict[str, dict], draws: int) -> str:
-    """Difference to `none` of the same seeds, days and regime; the interval draws days and seeds anew."""
+def against(found: list[dict], by_key: dict[str, dict], draws: int, transfer: str) -> str:
+    """Difference to another transfer of the same seeds, days, regime and, but for `none`, of the same sight.
+
+    The interval draws days and seeds anew.
+    """
     pairs = []
     for line in found:
-        none = Cell("", line["days"], "none", line["seed"], regime=line["regime"]).key
-        if line["transfer"] != "none" and none in by_key:
-            pairs.append((line["crps"], by_key[none]["crps"], line["mae"]))
+        sees = "coarse" if transfer == "none" else line["sees"]
+        other = Cell("", line["days"], transfer, line["seed"], sees=sees, regime=line["regime"]).key
+        if line["transfer"] != transfer and other in by_key:
+            pairs.append((line["crps"], by_key[other]["crps"], line["mae"]))
     if not pairs:
         return "-"
     ours, others, unit = np.moveaxis(np.array(pairs), 1, 0)

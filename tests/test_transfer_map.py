@@ -36,11 +36,15 @@ def test_differences_are_of_the_same_seed_and_regime() -> None:
         line(cell("transfer", 10, "frozen", 0), [0.4, 0.6]),
         line(cell("transfer", 10, "frozen", 1), [0.8, 0.8]),
         line(cell("regime", 10, "frozen", 0, regime="6h"), [0.1, 0.1]),
+        line(cell("sees", 10, "frozen", 0, sees="fine"), [0.3, 0.4]),
+        line(cell("sees", 10, "random", 0, sees="fine"), [0.3, 0.6]),
     ]
     rows = script.table(lines, draws=50).splitlines()[2:]
-    assert rows[0].endswith("| none | 2 | 0.750 (0.600 to 0.900) | - |")
-    assert rows[1].endswith("| frozen | 2 | 0.650 (0.500 to 0.800) | -0.100 (-0.100 to -0.100) |")
-    assert rows[2].endswith("| 6h | frozen | 1 | 0.100 (0.100 to 0.100) | - |")
+    assert rows[0].endswith("| none | 2 | 0.750 (0.600 to 0.900) | - | - |")
+    assert rows[1].endswith("| frozen | 2 | 0.650 (0.500 to 0.800) | -0.100 (-0.100 to -0.100) | - |")
+    assert "-0.250 (-0.300 to -0.200) | -0.100 (-0.200 to +0.000) |" in rows[2], "of one sight"
+    assert "-0.150 (-0.200 to -0.100) | - |" in rows[3]
+    assert rows[4].endswith("| 6h | frozen | 1 | 0.100 (0.100 to 0.100) | - | - |")
 
 
 def test_a_tiny_run_goes_on_where_it_was(noisy_world: Path, tmp_path: Path, capsys: Any) -> None:

@@ -26,6 +26,7 @@ _NAMES = {"climatology": "climatology of the residual, no network", "mean": "its
 _TEXTURE = [f"over {BANDS_KM[1]:.0f} km", *(f"{b:.0f}-{a:.0f}" for a, b in pairwise(BANDS_KM[1:]))]
 _TOP = 2  # lines of a table's head
 _COLUMNS = (
+    "cells, days",
     "CRPS or MAE over bicubic's MAE",
     "skill of the model against it",
     "spread/skill",
@@ -107,6 +108,7 @@ def _judged(row: Mapping[str, Any]) -> list[str]:
         else "-"
     )
     return [
+        f"{row['cells'].replace('x', ' x ')}, {row['days']}",
         _error(row),
         skill,
         _number(row["spread_skill"]),

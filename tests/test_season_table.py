@@ -10,6 +10,8 @@ import xdownscale
 ROW = {
     "name": "prediction",
     "evaluations": "fast",
+    "cells": "41x61",
+    "days": 5,
     "crps_over_bicubic_mae": 0.4,
     "low": 0.35,
     "high": 0.45,
@@ -28,11 +30,11 @@ def test_numbers() -> None:
     found = season_table.tables({"mine": [ROW, OTHER, ROW | {"evaluations": 8}, ROW | {"smoothing": 1.0}]})
     lines = found.splitlines()
     assert lines[2] == (
-        "| **mine**, fast | 0.400 (0.35-0.45) | - | 1.02 | 0.9877 | 1.00 | 0.97 "
+        "| **mine**, fast | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 | 0.9877 | 1.00 | 0.97 "
         "| - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 | 0.96-1.01 | 0.80-1.20 |"
     )
-    assert lines[3].startswith("| bicubic | 0.400 (0.35-0.45) | 0.60 (- to -) | - | 0.9877 |")
-    assert lines[-1].startswith("| **mine**, fast | 1 | 0.400 (0.35-0.45) | - | 1.02 |")
+    assert lines[3].startswith("| bicubic | 41 x 61, 5 | 0.400 (0.35-0.45) | 0.60 (- to -) | - | 0.9877 |")
+    assert lines[-1].startswith("| **mine**, fast | 1 | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 |")
     assert lines[-5] == (
         "| mine | 8 | 0.400 (0.35-0.45) | 1.02 | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 |"
     )

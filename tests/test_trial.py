@@ -123,6 +123,10 @@ def test_smoothed_input(tiny_model: Downscaler, pair: Any) -> None:
     expected = trial([tiny_model], by_hand, truth, **options)
     for name in ("crps", "mae"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-9)
+    whole = trial([tiny_model], xr.ones_like(coarse).astype(int), truth, smoothing=0.8, **options)
+    assert float(whole.mae.sel(source="nearest", space="linear")) == pytest.approx(
+        float(abs(1 - truth[[1, 3]]).weighted(np.cos(np.deg2rad(truth.lat))).mean()), rel=1e-3
+    ), "whole numbers are smoothed as numbers"
     assert rows(found, 2)[0]["smoothing"] == 0.8
     assert "smoothing" not in rows(expected, 2)[0]
     for wrong in (-1.0, np.nan, np.inf):

@@ -216,8 +216,9 @@ def _smoothed(coarse: xr.DataArray, sigma: float) -> xr.DataArray:
         raise ValueError(f"smoothing is {sigma}: expected a number of coarse cells, 0 or more")
     axes = discover(coarse)
     stack = coarse.transpose(..., axes.lat, axes.lon)
-    known = np.isfinite(stack.values)
-    smooth = stack.copy(data=np.where(known, smoothed(stack.values, known, sigma), stack.values))
+    values = stack.values.astype(np.result_type(stack.dtype, np.float32))
+    known = np.isfinite(values)
+    smooth = stack.copy(data=np.where(known, smoothed(values, known, sigma), values))
     return smooth.transpose(*coarse.dims)
 
 

@@ -118,7 +118,7 @@ def test_goes_on_from_a_model(folder: Path) -> None:
 
 
 def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xdownscale import calibration as module
+    from xdownscale.calibration import fitting as module
 
     monkeypatch.setattr(module, "_BORDER", 8)
     stage1(folder)
@@ -140,7 +140,7 @@ def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_distil_then_calibrate_for_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xdownscale import calibration as module
+    from xdownscale.calibration import fitting as module
 
     monkeypatch.setattr(module, "_BORDER", 8)
     stage1(folder)
@@ -186,7 +186,7 @@ def test_distil_then_calibrate_for_it(folder: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 0, result.output
     fitted = xdownscale.load(folder / "fitted.safetensors")
     assert fitted.sampler == Sampler("fast", 2)
-    assert list(fitted.card.inflation) == ["2", "fast"]
+    assert fitted.card.calibrated == ("2", "fast")
 
 
 def test_months_half_and_seed(folder: Path) -> None:

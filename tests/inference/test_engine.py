@@ -17,6 +17,7 @@ from xdownscale.inference.day import DAY_US, Day, Domain, history, lay
 from xdownscale.inference.engine import Options, draw
 from xdownscale.inference.sequence import Past
 from xdownscale.models import conditioning
+from xdownscale.models.climatology import Climatology
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.noise import Spectrum, instant, shaped
 from xdownscale.patches import Tiling
@@ -210,6 +211,67 @@ class TestNoise:
         np.testing.assert_array_equal(same[0], same[1])
         np.testing.assert_array_equal(same[2], same[3])
         assert not np.array_equal(same[0], same[2])
+
+
+class TestMemberByMember:
+    """A draw that is 0.3 + g e, of a residual of mean 0.3 and deviation 0.6, moved about the mean."""
+
+    def formula(self, x_t: Tensor, t: Tensor, condition: Tensor) -> Tensor:
+        x = x_t - 0.3 * (1 - t)
+        return x * (t - (1 - t) * 0.36) / ((1 - t) ** 2 * 0.36 + t**2) - 0.3
+
+    def climate(self) -> Climatology:
+        """A log deviation of -1 on the domain's northern half, and nothing known, 0, elsewhere."""
+        fine = refined(GRID, G5NR)
+        half = G5NR.window((fine.y.start + 24, 24), (fine.x.start, fine.x.size))
+        return Climatology.of(np.stack([np.zeros(half.shape), np.full(half.shape, -1.0)]), half)
+
+    @pytest.mark.parametrize("merge", ["step", "final"])
+    def test_by_the_cell_s_climate(self, known: Callable[..., Downscaler], merge: Any) -> None:
+        climate, fitted = (
+            self.climate(),
+            {"log_deviation": [-1, 0], "factor": [0.5, 2.0], "width": [1.0, 0.2]},
+        )
+        parts = known(self.formula).card.architecture | {"climatology": climate.to_dict()}
+        models = [
+            known(self.formula, architecture=parts, residual_scale=0.05, member_by_member=moved)
+            for moved in ({}, {"4": fitted})
+        ]
+        for model in models:
+            model.climatology = climate
+        y = lognormal(GRID) + 0.5
+        options = replace(OPTIONS, members=(0, 2), tiling=replace(SMALL, merge=merge))
+        before, after = (
+            np.log(draw(m, y, GRID, [TODAY], options).values + m.card.scaling["floor"]) for m in models
+        )
+        scale = models[0].scaling.to_dict()["std"] * 0.05
+        base = np.log(upsampled(models[0], y[0], GRID) + 1e-3)
+        e, moved = ((z[:, 0] - base) / scale - 0.3 for z in (before, after))
+        assert np.std(e) > 0.3
+        if merge == "final":  # every patch is moved, then they are merged
+            core = np.s_[:, 14:20, 14:20], np.s_[:, 30:34, 14:20]
+            south, north = (np.abs(moved[c]).mean() / np.abs(e[c]).mean() for c in core)
+            assert south > 2
+            assert north < 0.8
+            return
+        for rows, factor, width in ((slice(0, 24), 2.0, 0.2), (slice(24, 48), 0.5, 1.0)):
+            expected = factor * e[:, rows] * np.sqrt(1 + (e[:, rows] / width) ** 2)
+            np.testing.assert_allclose(moved[:, rows], expected, atol=5e-3)
+
+    def test_not_of_other_numbers_of_evaluations(self, known: Callable[..., Downscaler]) -> None:
+        fitted = {"log_deviation": [0.0], "factor": [0.5], "width": [1.0]}
+        y, options = lognormal(GRID), replace(OPTIONS, sampler=Sampler("midpoint", 2))
+        given: dict[str, Any] = {"residual_scale": 0.05}
+        one = draw(known(self.formula, member_by_member={"4": fitted}, **given), y, GRID, [TODAY], options)
+        two = draw(known(self.formula, **given), y, GRID, [TODAY], options)
+        np.testing.assert_array_equal(one.values, two.values)
+
+    def test_the_mean_stays(self, known: Callable[..., Downscaler]) -> None:
+        fitted = {"log_deviation": [0.0], "factor": [0.5], "width": [1.0]}
+        y, options = lognormal(GRID), replace(OPTIONS, product="mean")
+        one = draw(known(self.formula, member_by_member={"4": fitted}), y, GRID, [TODAY], options)
+        two = draw(known(self.formula), y, GRID, [TODAY], options)
+        np.testing.assert_array_equal(one.values, two.values)
 
 
 class TestSameBits:

@@ -21,6 +21,9 @@ def changed(card: Card, **changes: Any) -> str:
     return json.dumps(content)
 
 
+MOVED = {"log_deviation": [0.0], "factor": [0.9], "width": [3.0]}
+
+
 def test_round_trip_is_exact(make_card: Callable[..., Card]) -> None:
     card = make_card(
         residual_scale=0.1 + 0.2, long_name='d"ust\u00e9 \U0001f335', times={"8": [1.0, 0.5, 0.0]}
@@ -68,6 +71,18 @@ def test_replace_validates(make_card: Callable[..., Card]) -> None:
     assert dataclasses.replace(make_card(), inflation={8: [1.2]}).inflation == {"8": [1.2]}
     with pytest.raises(ValueError, match=r"'inflation'.*found 0\.0, expected a number from 0\.1"):
         dataclasses.replace(make_card(), inflation={8: [0.0]})
+
+
+def test_the_spread_that_was_fitted(make_card: Callable[..., Card]) -> None:
+    """Of a card without the field nothing was moved member by member, as none was before."""
+    usual = make_card(inflation={"16": [1.0], "2": [1.1], "fast": [1.2]})
+    assert usual.calibrated == ("2", "16", "fast")
+    assert "member_by_member" not in json.loads(usual.to_json())
+    moved = make_card(inflation={"8": [1.0]}, member_by_member={"fast": MOVED})
+    assert moved.calibrated == ("8", "fast")
+    assert Card.from_json(moved.to_json()) == moved
+    assert moved.without("fast").calibrated == ("8",)
+    assert usual.without("fast").calibrated == ("2", "16")
 
 
 def test_synthetic_is_told(make_card: Callable[..., Card]) -> None:
@@ -147,6 +162,10 @@ def test_foreign_text(text: str, message: str) -> None:
         ("times", {"8": [0.0, 1.0]}, "levels that fall"),
         ("times", {"eight": [1.0, 0.0]}, "number of evaluations"),
         ("inflation", {"8": [1e9]}, "from 0.1 to 10"),
+        ("member_by_member", {"slow": {}}, "number of evaluations"),
+        ("member_by_member", {"fast": {"factor": [1.0]}}, "exactly the keys"),
+        ("member_by_member", {"fast": MOVED | {"width": [0.0]}}, "from 1e-06"),
+        ("member_by_member", {"fast": MOVED | {"factor": [1.0, 1.0]}}, "expected equally many"),
         ("residual_scale", 0.0, "from 1e-09"),
         ("source_quantiles", [0.0, 1.0], "101 quantiles or none"),
         ("source_quantiles", [1.0] + [0.0] * 100, "ascending"),

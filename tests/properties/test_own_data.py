@@ -81,7 +81,7 @@ class TestPlane:
     def test_calibrates_with_six_hours_for_a_day(
         self, model: Any, records: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("xdownscale.calibration._BORDER", 8)
+        monkeypatch.setattr("xdownscale.calibration.fitting._BORDER", 8)
         found = calibrate(model, *records, evaluations=(2,), members=2, crops=4, crop=64)
         assert found.card.day_correlation < 0.2  # fields of independent noise
         assert list(found.card.inflation) == ["2"]

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from xdownscale import calibration as calibrating
 from xdownscale import predict
-from xdownscale.calibration import calibrate
+from xdownscale.calibration import calibrate, fitting
 from xdownscale.checkpoint import CheckpointError, load, save
 from xdownscale.diagnostics import crps
 from xdownscale.diffusion.sample import Sampler
@@ -113,6 +112,8 @@ def test_begins_as_the_midpoint_rule(tiny_model: Downscaler, records: Records) -
 class Gain(torch.nn.Module):
     """One weight g: with a fresh first network, which draws its noise e, two evaluations give (1 - g) e."""
 
+    strides, multiple = (2, 4, 8), 8
+
     def __init__(self) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.zeros(()))
@@ -192,14 +193,16 @@ class TestTheModel:
     def test_calibrated_for_it(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(calibrating, "_BORDER", 8)
+        monkeypatch.setattr(fitting, "_BORDER", 8)
         model = tiny_model.with_fast(Second(tiny_model.denoiser))
         options: dict[str, Any] = {"members": 2, "crops": 4, "crop": 48}
         both = calibrate(model, records[0], records[1].isel(time=[5, 9]), evaluations=(2, "fast"), **options)
-        assert list(both.card.inflation) == ["2", "fast"]
-        assert len(both.card.inflation["fast"]) == 1
-        assert 0.333 <= both.card.inflation["fast"][0] <= 3
-        assert both.inflation(Sampler("fast", 2)) == both.card.inflation["fast"]
+        assert both.card.calibrated == ("2", "fast")
+        assert list(both.card.inflation) == ["2"]
+        fitted = both.member_by_member(Sampler("fast", 2))
+        assert fitted is not None
+        assert fitted.to_dict() == both.card.member_by_member["fast"]
+        assert both.inflation(Sampler("fast", 2)) == [1.0]
 
 
 def test_without_an_encoder_with_a_climatology(records: Records) -> None:
@@ -211,12 +214,14 @@ def test_without_an_encoder_with_a_climatology(records: Records) -> None:
     assert distil(model, *records, config=CONFIG).card.distilled
 
 
-def test_a_new_network_has_no_factor_yet(tiny_model: Downscaler) -> None:
+def test_of_a_new_network_no_spread_is_fitted_yet(tiny_model: Downscaler) -> None:
     fitted = {"2": [1.2], "fast": [1.05]}
+    members = {"fast": {"log_deviation": [0.0], "factor": [0.9], "width": [3.0]}}
     model = tiny_model.with_fast(Second(tiny_model.denoiser))
-    model = model.with_card(replace(model.card, inflation=fitted))
+    model = model.with_card(replace(model.card, inflation=fitted, member_by_member=members))
     assert model.inflation(Sampler("fast", 2)) == [1.05]
-    assert model.with_fast(Second(model.denoiser)).card.inflation == {"2": [1.2]}
+    found = model.with_fast(Second(model.denoiser)).card
+    assert (found.inflation, found.member_by_member) == ({"2": [1.2]}, {})
 
 
 class TestStart:
@@ -267,11 +272,18 @@ class TestRefused:
 
 
 def test_one_factor_is_fitted(records: Records, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Draws (1 - g) f e of a truth of spread 0.9: f = 0.9 / 0.6 for g = 0.4, on waves that are judged."""
-    monkeypatch.setattr(calibrating, "_BORDER", 8)
-    gain: Any = Gain()
-    gain.weight.data.fill_(0.4)
+    """A first network that knows the mean, 0, and a second: draws (1 - g / 2) e of a truth of spread 0.9.
+
+    The factor is 0.9 / 0.6 for g = 0.8; a Gaussian truth has no tails.
+    """
+    monkeypatch.setattr(fitting, "_BORDER", 8)
+    knows, gain = (Gain(), Gain())
+    knows.weight.data.fill_(1.0)
+    gain.weight.data.fill_(0.8)
     plain, pair = Downscaler.build(card), white(records, card, 0.9)
-    model = plain.with_fast(gain)
+    plain.denoiser = knows  # type: ignore[assignment]
+    model = plain.with_fast(gain)  # type: ignore[arg-type]
     found = calibrate(model, *pair, evaluations=("fast",), members=4, crops=12, crop=64)
-    assert found.card.inflation["fast"] == [pytest.approx(0.9 / 0.6, rel=0.04)]
+    fitted = found.card.member_by_member["fast"]
+    assert fitted["factor"] == [pytest.approx(0.9 / 0.6, rel=0.04)]
+    assert fitted["width"][0] > 10 * 0.6

@@ -193,9 +193,39 @@ def _residual(day: Day, options: Options, member: int, before: Tensor | None) ->
     if options.product == "mean":
         return mean(denoise, start, domain.model.schedule)[0, 0]
     steps = partial(_next, partial(_on, noise, window, options.device))
-    return sample(
-        denoise, start, domain.model.schedule, options.sampler, times=_times(day, options), noise=steps
-    )[0, 0]
+    return _sampled(domain.model, options, denoise, start, steps, [window])[0, 0]
+
+
+def _sampled(
+    model: Downscaler,
+    options: Options,
+    denoise: Callable[[Tensor, float], Tensor],
+    start: Tensor,
+    noise: Callable[[int], Tensor],
+    windows: Sequence[Grid],
+) -> Tensor:
+    """A draw, calibrated about the sampler's first estimate, which at the noise end is the mean."""
+    first: list[Tensor] = []
+
+    def watched(x_t: Tensor, t: float) -> Tensor:
+        x0 = denoise(x_t, t)
+        if not first:
+            first.append(x0)
+        return x0
+
+    times = model.card.times.get(str(options.sampler.evaluations))
+    drawn = sample(
+        watched,
+        start,
+        model.schedule,
+        options.sampler,
+        times=None if times is None else torch.tensor(times),
+        noise=noise,
+    )
+    calibrate = model.member_by_member(options.sampler)
+    if calibrate is None:
+        return drawn
+    return calibrate(first[0], drawn, torch.stack([model.log_deviation(w) for w in windows])[:, None])
 
 
 def _merged(domain: Domain, options: Options, told: Sequence[Told]) -> Callable[[Tensor, float], Tensor]:
@@ -221,14 +251,7 @@ def _finished_patches(day: Day, options: Options, member: int) -> Tensor:
         noise = partial(_patch_noise, model, windows, first, options, member, day.instant)
         denoise = _patch_denoiser(day, windows, options)
         steps = partial(_next, noise)
-        x0 = sample(
-            denoise,
-            noise(0),
-            model.schedule,
-            options.sampler,
-            times=_times(day, options),
-            noise=steps,
-        )
+        x0 = _sampled(model, options, denoise, noise(0), steps, windows)
         domain.merge(total, group, x0)
     return total[0, 0]
 
@@ -302,8 +325,3 @@ def _on(noise: Callable[[Grid, int], Tensor], window: Grid, device: str, stream:
 def _next(noise: Callable[[int], Tensor], step: int) -> Tensor:
     """Noise of a step; stream 0 is the start's."""
     return noise(step + 1)
-
-
-def _times(day: Day, options: Options) -> Tensor | None:
-    fitted = day.domain.model.card.times.get(str(options.sampler.evaluations))
-    return None if fitted is None else torch.tensor(fitted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from xdownscale.models import schema
@@ -18,7 +18,7 @@ __all__ = ["SCHEMA_VERSION", "Card"]
 
 SCHEMA_VERSION = 2
 # fields that came after this version of the schema: in the JSON only where they are not what they were before
-ADDED = {"sees": "coarse", "distilled": False}
+ADDED: dict[str, Any] = {"sees": "coarse", "distilled": False, "member_by_member": {}}
 _JSON_LIMIT = 1_000_000
 
 
@@ -86,6 +86,9 @@ class Card:
     limitations : tuple of str
     distilled : bool
         Whether a second network is carried, with which two evaluations make a draw (`sampler="fast"`).
+    member_by_member : dict
+        `MemberByMember.to_dict` by number of evaluations, and for `"fast"`: how members are moved about the
+        conditional mean.
 
     Raises
     ------
@@ -138,6 +141,7 @@ class Card:
     scores: tuple[dict[str, Any], ...] = ()
     limitations: tuple[str, ...] = ()
     distilled: bool = False
+    member_by_member: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -155,9 +159,22 @@ class Card:
         return int(number) * schema.STEPS[self.cadence[len(number) :]]
 
     @property
+    def calibrated(self) -> tuple[str, ...]:
+        """Numbers of evaluations that the spread was fitted for, and `"fast"`."""
+        fitted = self.inflation.keys() | self.member_by_member.keys()
+        return tuple(sorted(fitted, key=lambda key: (key == "fast", len(key), key)))
+
+    @property
     def signed(self) -> bool:
         """Whether the quantity may be negative."""
         return self.value_range[0] < 0
+
+    def without(self, key: str) -> Card:
+        """The card with no spread fitted for a number of evaluations, or for `"fast"`."""
+        inflation, members = dict(self.inflation), dict(self.member_by_member)
+        inflation.pop(key, None)
+        members.pop(key, None)
+        return replace(self, inflation=inflation, member_by_member=members)
 
     def to_json(self) -> str:
         """The card as JSON text, fields in the order of the class."""

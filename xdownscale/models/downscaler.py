@@ -20,6 +20,7 @@ from xdownscale.diffusion.schedule import from_name
 from xdownscale.grid import Grid
 from xdownscale.models import conditioning
 from xdownscale.models.climatology import MAPS, Climatology
+from xdownscale.models.members import MemberByMember
 from xdownscale.nn.denoiser import Climate, Denoiser, Nothing, Second
 from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from xdownscale.diffusion.schedule import Schedule
     from xdownscale.models.card import Card
 
-__all__ = ["Downscaler", "inflation_key"]
+__all__ = ["Downscaler", "sampler_key"]
 
 _CLIMATOLOGY = "climatology.maps"
 _USUAL = 4
@@ -146,9 +147,8 @@ class Downscaler:
         return model
 
     def with_fast(self, fast: Second) -> Downscaler:
-        """The same model with a second network, for `sampler="fast"`, whose factor is not fitted yet."""
-        fitted = {key: factors for key, factors in self.card.inflation.items() if key != "fast"}
-        card = replace(self.card, distilled=True, inflation=fitted)
+        """The same model with a second network, for `sampler="fast"`, whose spread is not fitted yet."""
+        card = replace(self.card.without("fast"), distilled=True)
         return Downscaler(card, self.denoiser, self.encoder, self.climatology, fast=fast)
 
     def compiled(self, **options: Any) -> Downscaler:
@@ -232,7 +232,7 @@ class Downscaler:
 
     def starting_kernel(self, sampler: Sampler) -> NDArray[np.float64]:
         """The kernel of a draw's starting noise, inflated as fitted for this sampler."""
-        key = inflation_key(sampler)
+        key = sampler_key(sampler)
         if key not in self._starting:
             self._starting[key] = self.inflated(self.inflation(sampler))
         return self._starting[key]
@@ -283,6 +283,17 @@ class Downscaler:
         if not fitted:
             return [1.0]
         return fitted[min(fitted, key=lambda n: (abs(n - sampler.evaluations), n))]
+
+    def member_by_member(self, sampler: Sampler) -> MemberByMember | None:
+        """How a sampler's draws are moved about the conditional mean; None where that was not fitted."""
+        fitted = self.card.member_by_member.get(sampler_key(sampler))
+        return None if fitted is None else MemberByMember.from_dict(fitted)
+
+    def log_deviation(self, window: Grid) -> Tensor:
+        """Log of the residual's climatological deviation on a window, shape (H, W); 0 where unknown."""
+        if self.climatology is None:
+            return torch.zeros(window.shape)
+        return self.climatology.on(window)[MAPS.index("log deviation")]
 
     def maps(self, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor] | None:
         """The encoder's features on the window that it sees, projected to the denoiser's levels.
@@ -358,8 +369,8 @@ class Downscaler:
             )
 
 
-def inflation_key(sampler: Sampler) -> str:
-    """Where a card's `inflation` keeps the factors of a sampler."""
+def sampler_key(sampler: Sampler) -> str:
+    """Where a card keeps what was fitted for a sampler."""
     return "fast" if sampler.name == "fast" else str(sampler.evaluations)
 
 

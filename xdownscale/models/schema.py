@@ -17,6 +17,7 @@ from unicodedata import category
 
 from xdownscale import scaling
 from xdownscale.grid import Grid
+from xdownscale.models.members import MemberByMember
 from xdownscale.noise import Spectrum
 
 __all__ = ["FIELDS", "NAME", "PROCESSES", "SAMPLERS", "SEES", "STEPS", "check"]
@@ -167,6 +168,10 @@ def _evaluations(value: Any) -> str:
     return str(value)
 
 
+def _sampled(value: Any) -> str:
+    return "fast" if value == "fast" else _evaluations(value)
+
+
 def _ascending(inner: Callable[[Any], tuple[Any, ...]], *, strict: bool = True) -> Check:
     def run(value: Any) -> tuple[Any, ...]:
         found = inner(value)
@@ -243,6 +248,12 @@ def _spectrum(value: Any) -> dict[str, Any]:
     return dict(found.to_dict())
 
 
+def _member_by_member(value: Any) -> dict[str, Any]:
+    factor, width = _listed(_number(1e-3, 1e3), 1, 64), _listed(_number(1e-6, 1e6), 1, 64)
+    found = _record(log_deviation=_listed(_number(-100, 100), 1, 64), factor=factor, width=width)(value)
+    return dict(MemberByMember.from_dict(found).to_dict())
+
+
 _FINITE = _number(-math.inf, math.inf)
 _PAIR = _listed(_number(-1e9, 1e9), 2, 2)
 _INDEX = _number(-10_000_000, 10_000_000, whole=True)
@@ -302,9 +313,8 @@ FIELDS: dict[str, Check] = {
     "process": _choice(*PROCESSES),
     "sampler": _record(name=_choice(*SAMPLERS), evaluations=_number(1, 9999, whole=True)),
     "times": _table(_evaluations, _levels),
-    "inflation": _table(
-        lambda key: key if key == "fast" else _evaluations(key), _listed(_number(0.1, 10), 1, 64)
-    ),
+    "inflation": _table(_sampled, _listed(_number(0.1, 10), 1, 64)),
+    "member_by_member": _table(_sampled, _member_by_member),
     "state": _boolean,
     "day_correlation": _number(0, 0.99),
     "residual_scale": _number(1e-9, 1e9),

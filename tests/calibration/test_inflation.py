@@ -10,15 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from xdownscale import Tiling, predict
-from xdownscale import calibration as module
-from xdownscale.calibration import calibrate
+from xdownscale.calibration import calibrate, fitting
+from xdownscale.calibration import inflation as module
 from xdownscale.diffusion.sample import Sampler
-from xdownscale.grid import G5NR, MERRA2, refined
+from xdownscale.grid import G5NR, MERRA2
 from xdownscale.models.downscaler import Downscaler
-from xdownscale.nn.denoiser import Second
 from xdownscale.noise import Spectrum
-from xdownscale.training.pairs import Pairs, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,7 +91,7 @@ def calibrated(
             tried.append((args[-1], spread, error))
             return spread, error
 
-        monkeypatch.setattr(module, "_BORDER", 8)
+        monkeypatch.setattr(fitting, "_BORDER", 8)
         monkeypatch.setattr(module, "_by_wavenumber", watched)
         settings = {"evaluations": (4,), "members": 4, "crops": 16, "crop": 64} | options
         return calibrate(model_of(card, spread), *white, **settings), tried
@@ -145,7 +142,7 @@ class TestCalibrate:
         self, white: tuple[xr.DataArray, xr.DataArray], card: Card, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A day's noise is 0.7 of the day before's; the mean of a residual that nothing tells is zero."""
-        monkeypatch.setattr(module, "_BORDER", 8)
+        monkeypatch.setattr(fitting, "_BORDER", 8)
         coarse, fine = white
         model, rng = model_of(card, 1.0), np.random.default_rng(1)
         e = [rng.normal(size=fine.shape[1:])]
@@ -189,7 +186,7 @@ class TestCalibrate:
         tiny_model: Downscaler,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(module, "_BORDER", 8)
+        monkeypatch.setattr(fitting, "_BORDER", 8)
         coarse, fine = records
         model = calibrate(
             tiny_model, coarse, fine.isel(time=[5, 9]), evaluations=(2,), members=2, crops=4, crop=48
@@ -236,74 +233,3 @@ class TestNext:
 
 def test_waves_longer_than_a_coarse_cell_are_not_fitted() -> None:
     assert module._free((MERRA2, G5NR)) == 4  # 8 cells; the next ring has 10.7
-
-
-class TestAsDrawn:
-    """What the one factor of `fast` is fitted to."""
-
-    def test_is_of_conserved_fields_as_predict_gives_them(
-        self, tiny_model: Downscaler, records: tuple[xr.DataArray, xr.DataArray]
-    ) -> None:
-        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
-        model = fast.with_card(replace(fast.card, inflation={"fast": [1.3]}))
-        pairs = whole(model, *records)
-        days = np.array([7])
-        spread, error = module._as_drawn(fast, pairs, days, 3, 10_000, 5, np.array([1.3]))
-        given: dict[str, Any] = {"members": 3, "seed": 5, "sampler": "fast", "domain_check": "ignore"}
-        coarse, fine = records[0], records[1].isel(time=7)
-        drawn = predict(coarse, model, tiling=Tiling(patch=None), **given).isel(time=7)
-        x, y = (np.log(f.values.astype(float) + model.card.scaling["floor"]) for f in (drawn, fine))
-        area = refined(pairs.coarse.grid, model.fine).area * np.ones(y.shape)
-        deviation = model.scaling.to_dict()["std"]
-        for found, squares in ((spread, x.var(axis=0, ddof=1)), (error, (x.mean(axis=0) - y) ** 2)):
-            assert float(found[0]) == pytest.approx(float((area * squares).sum()) / deviation**2, rel=1e-4)
-
-    def test_windows_are_wide_and_of_different_days(
-        self,
-        tiny_model: Downscaler,
-        records: tuple[xr.DataArray, xr.DataArray],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        asked: list[tuple[list[int], int]] = []
-
-        def judged(model: Any, pairs: Any, days: Any, members: int, side: int, *_: Any) -> Any:
-            asked.append((days.tolist(), side))
-            return np.ones(1), np.full(1, 1 + 1 / members)
-
-        monkeypatch.setattr(module, "_BORDER", 8)
-        monkeypatch.setattr(module, "_as_drawn", judged)
-        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
-        model = calibrate(fast, *records, evaluations=("fast",), members=2, crops=8, crop=48)
-        assert model.card.inflation["fast"] == [1.0], "spread is skill already"
-        days, side = asked[0]
-        assert len(set(days)) == len(days) == 4
-        assert side == 768
-        assert asked == [asked[0]] * 3, "the same windows in every round"
-
-    def test_windows_lie_inside_and_differ(self, tiny_model: Downscaler) -> None:
-        grid = MERRA2.window((216, 12), (352, 13))
-        found = [module._window(grid, G5NR, 48, np.random.default_rng(n)) for n in range(20)]
-        assert {w.shape for w in found} == {(6, 5)}, "48 cells of 1/16 degree, in cells of 1/2 and 5/8"
-        assert len({(w.y.start, w.x.start) for w in found}) > 10
-        for w in found:
-            assert 216 <= w.y.start <= 222
-            assert 352 <= w.x.start <= 360
-
-    def test_an_encoder_of_fine_days_is_shown_them(
-        self,
-        tiny_model: Downscaler,
-        records: tuple[xr.DataArray, xr.DataArray],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        pairs = whole(tiny_model, *records)
-        window = refined(pairs.coarse.grid, tiny_model.fine)
-        monkeypatch.setattr(Downscaler, "past", property(lambda _: 3))
-        found = module._past(pairs, 2, window, tiny_model)
-        assert found.instants == tuple(pairs.fine.instants[2] - lag * 86_400_000_000 for lag in (3, 2, 1))
-        assert np.isnan(found.values[0]).all(), "there is no day before the first"
-        np.testing.assert_array_equal(found.values[1:], records[1].values[:2])
-
-
-def whole(model: Downscaler, coarse: xr.DataArray, fine: xr.DataArray) -> Pairs:
-    pairs = Pairs.of(Record.of(coarse, model.coarse), Record.of(fine, model.fine))
-    return replace(pairs, coarse=pairs.coarse.within(pairs.inside(model.coarse)))

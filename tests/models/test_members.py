@@ -1,0 +1,52 @@
+"""Member-by-member calibration: a factor and a width by the cell's climate."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from xdownscale.models.members import MemberByMember, stretched
+
+FITTED = MemberByMember((-2.0, 0.0, 1.0), (0.5, 1.0, 2.0), (0.1, 1.0, 1.0))
+
+
+def test_straight_between_knots_and_level_beyond() -> None:
+    factor, width = FITTED.at(np.array([-9.0, -2.0, -1.0, 0.5, 1.0, 7.0]))
+    np.testing.assert_allclose(factor, [0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
+    np.testing.assert_allclose(width, [0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
+
+
+def test_departs_in_proportion_within_the_width_and_by_the_square_beyond() -> None:
+    near, far = 1e-4, 1e4
+    assert stretched(np.array([near, 1.0, far]), 1.0) == pytest.approx([near, np.sqrt(2), far**2])
+    np.testing.assert_allclose(stretched(-3.0, 2.0), -stretched(3.0, 2.0))
+
+
+def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
+    mean = torch.full((1, 3), 4.0)
+    drawn = mean + torch.tensor([[-1.0], [0.0], [0.3], [2.0]])
+    climate = torch.tensor([[-2.0, 0.0, 1.0]])
+    found = FITTED(mean, drawn, climate.expand(4, 3))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found[1], mean[0])
+    assert bool((found.diff(dim=0) > 0).all())
+    torch.testing.assert_close(found[2, 1], torch.tensor(4 + 0.3 * np.sqrt(1.09)).float())
+    torch.testing.assert_close(found[2, 0], torch.tensor(4 + 0.5 * 0.3 * np.sqrt(10.0)).float())
+
+
+def test_through_a_card_s_lists() -> None:
+    assert MemberByMember.from_dict(FITTED.to_dict()) == FITTED
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        (((0.0, 1.0), (1.0,), (1.0,)), r"have \[2, 1, 1\] values: expected equally many"),
+        (((), (), ()), "expected equally many"),
+        (((0.0, 0.0), (1.0, 1.0), (1.0, 1.0)), "expected ascending knots"),
+    ],
+)
+def test_lists_that_do_not_fit(lists: tuple[tuple[float, ...], ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MemberByMember(*lists)

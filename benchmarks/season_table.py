@@ -117,7 +117,7 @@ def _judged(row: Mapping[str, Any]) -> list[str]:
         _number(row["quantile_0.999"]),
         *map(_number, row["spectrum"]),
         _range(row["semivariogram"]),
-        _range(row.get("ranks")),
+        _ranks(row),
     ]
 
 
@@ -135,6 +135,11 @@ def _stepped(row: Mapping[str, Any]) -> list[str]:
 def _error(row: Mapping[str, Any]) -> str:
     bounds = f" ({_number(row['low'])}-{_number(row['high'])})" if "low" in row else ""
     return _number(row["crps_over_bicubic_mae"], 3) + bounds
+
+
+def _ranks(row: Mapping[str, Any]) -> str:
+    flat = f" ({row['ranks_flat']} of {row['members'] + 1})" if "ranks_flat" in row else ""
+    return _range(row.get("ranks")) + flat
 
 
 def _range(pair: Any) -> str:

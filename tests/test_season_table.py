@@ -22,8 +22,11 @@ ROW = {
     "spectrum": [None, 1.0, 0.99, 0.98, 0.97, 0.9],
     "semivariogram": [0.96, 1.01],
     "ranks": [0.8, 1.2],
+    "ranks_flat": 15,
+    "members": 16,
 }
 OTHER = ROW | {"name": "bicubic", "evaluations": None, "spread_skill": None, "ranks": None, "skill": 0.6}
+del OTHER["ranks_flat"]
 
 
 def test_numbers() -> None:
@@ -31,7 +34,7 @@ def test_numbers() -> None:
     lines = found.splitlines()
     assert lines[2] == (
         "| **mine**, fast | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 | 0.9877 | 1.00 | 0.97 "
-        "| - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 | 0.96-1.01 | 0.80-1.20 |"
+        "| - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 | 0.96-1.01 | 0.80-1.20 (15 of 17) |"
     )
     assert lines[3].startswith("| bicubic | 41 x 61, 5 | 0.400 (0.35-0.45) | 0.60 (- to -) | - | 0.9877 |")
     assert lines[-1].startswith("| **mine**, fast | 1 | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 |")

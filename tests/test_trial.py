@@ -94,6 +94,9 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     ranks = power.rank_histogram.values[:4]
     assert ranks.sum() == pytest.approx(1.0)
     assert found["ranks"] == pytest.approx([4 * ranks.min(), 4 * ranks.max()], abs=1e-4)
+    low, high = 4 * power.rank_histogram_interval.transpose("bound", "rank").values[:, :4]
+    flat = sum(a <= 1 <= b for a, b in zip(low, high, strict=True))
+    assert found["ranks_flat"] == flat < 4, "random weights are not reliable"
     assert "ranks" not in table["bicubic"]
     assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
     against = table["bicubic"]

@@ -127,7 +127,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         bounds are of the same days resampled for both: above zero the prediction is clear of the source.
         `spectrum` is power over the truth's in the bands between `BANDS_KM`,
         `semivariogram` the least and the largest semivariance over the truth's at any lag; `ranks` the least
-        and the largest frequency of a rank over that of a flat histogram; `smoothing` is there if the coarse
+        and the largest frequency of a rank over that of a flat histogram, `ranks_flat` how many of the
+        `members` + 1 ranks have an interval with 1 in it; `smoothing` is there if the coarse
         field was smoothed.
     """
     log = found.sel(space="log")
@@ -150,8 +151,11 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         if found.attrs.get("smoothing"):
             row["smoothing"] = found.attrs["smoothing"]
         if int(one["members"]) > 1:
-            ranks = one["rank_histogram"].values * (int(one["members"]) + 1)
+            ranks = one["rank_histogram"].dropna("rank").values * (int(one["members"]) + 1)
             row["ranks"] = [_rounded(np.nanmin(ranks)), _rounded(np.nanmax(ranks))]
+            if "rank_histogram_interval" in one:
+                bounds = one["rank_histogram_interval"].transpose("bound", "rank").values * len(ranks)
+                row["ranks_flat"] = int(((bounds[0] <= 1) & (bounds[1] >= 1)).sum())
         row |= _texture(one)
         if "crps_interval" in one:
             bounds = one["crps_interval"].values / unit

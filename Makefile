@@ -72,7 +72,7 @@ $(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors
 $(RUN) $(ASIA)/$@_valid.zarr --start 2007-$(FIRST) --days 96 --seed 4
 $(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safetensors \
 	--coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS) \
-	--evaluations 2,4,8,fast --default fast --half --overwrite
+	--evaluations 2,4,8,fast --crops 24 --default fast --half --overwrite
 endef
 
 .PHONY: $(SEASONS) unet_asia vae_asia

@@ -111,7 +111,7 @@ def _judged(row: Mapping[str, Any]) -> list[str]:
         f"{row['cells'].replace('x', ' x ')}, {row['days']}",
         _error(row),
         skill,
-        _number(row["spread_skill"]),
+        _spread(row),
         _number(row["r2"], 4),
         _number(row["quantile_0.99"]),
         _number(row["quantile_0.999"]),
@@ -135,6 +135,11 @@ def _stepped(row: Mapping[str, Any]) -> list[str]:
 def _error(row: Mapping[str, Any]) -> str:
     bounds = f" ({_number(row['low'])}-{_number(row['high'])})" if "low" in row else ""
     return _number(row["crps_over_bicubic_mae"], 3) + bounds
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+    low, high = (row.get(f"spread_skill_{end}") for end in ("low", "high"))
+    return _number(row["spread_skill"]) + ("" if low is None else f" ({_number(low)}-{_number(high)})")
 
 
 def _ranks(row: Mapping[str, Any]) -> str:

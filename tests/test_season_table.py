@@ -16,6 +16,8 @@ ROW = {
     "low": 0.35,
     "high": 0.45,
     "spread_skill": 1.02,
+    "spread_skill_low": 0.97,
+    "spread_skill_high": 1.05,
     "r2": 0.98765,
     "quantile_0.99": 1.0,
     "quantile_0.999": 0.97,
@@ -26,18 +28,21 @@ ROW = {
     "members": 16,
 }
 OTHER = ROW | {"name": "bicubic", "evaluations": None, "spread_skill": None, "ranks": None, "skill": 0.6}
-del OTHER["ranks_flat"]
+for key in ("ranks_flat", "spread_skill_low", "spread_skill_high"):
+    del OTHER[key]
 
 
 def test_numbers() -> None:
     found = season_table.tables({"mine": [ROW, OTHER, ROW | {"evaluations": 8}, ROW | {"smoothing": 1.0}]})
     lines = found.splitlines()
     assert lines[2] == (
-        "| **mine**, fast | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 | 0.9877 | 1.00 | 0.97 "
+        "| **mine**, fast | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 (0.97-1.05) | 0.9877 | 1.00 | 0.97 "
         "| - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 | 0.96-1.01 | 0.80-1.20 (15 of 17) |"
     )
     assert lines[3].startswith("| bicubic | 41 x 61, 5 | 0.400 (0.35-0.45) | 0.60 (- to -) | - | 0.9877 |")
-    assert lines[-1].startswith("| **mine**, fast | 1 | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 |")
+    assert lines[-1].startswith(
+        "| **mine**, fast | 1 | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 (0.97-1.05) |"
+    )
     assert lines[-5] == (
         "| mine | 8 | 0.400 (0.35-0.45) | 1.02 | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 |"
     )

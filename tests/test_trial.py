@@ -97,7 +97,8 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     low, high = 4 * power.rank_histogram_interval.transpose("bound", "rank").values[:, :4]
     flat = sum(a <= 1 <= b for a, b in zip(low, high, strict=True))
     assert found["ranks_flat"] == flat < 4, "random weights are not reliable"
-    assert "ranks" not in table["bicubic"]
+    assert found["spread_skill_low"] <= found["spread_skill"] <= found["spread_skill_high"]
+    assert not {"ranks", "ranks_flat", "spread_skill_low"} & set(table["bicubic"])
     assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
     against = table["bicubic"]
     assert against["skill"] == pytest.approx(1 - expected, abs=1e-4)

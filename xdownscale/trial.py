@@ -124,7 +124,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
     list of dict
         CRPS (of one field, its MAE) is divided by the MAE of bicubic interpolation; `low` and `high` bound
         it, where there are intervals. `skill` is 1 - CRPS of the prediction over that of the source, and its
-        bounds are of the same days resampled for both: above zero the prediction is clear of the source.
+        bounds are of the same days resampled for both: above zero the prediction is clear of the source;
+        `spread_skill_low` and `spread_skill_high` are those of spread over skill.
         `spectrum` is power over the truth's in the bands between `BANDS_KM`,
         `semivariogram` the least and the largest semivariance over the truth's at any lag; `ranks` the least
         and the largest frequency of a rank over that of a flat histogram, `ranks_flat` how many of the
@@ -151,6 +152,9 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         if found.attrs.get("smoothing"):
             row["smoothing"] = found.attrs["smoothing"]
         if int(one["members"]) > 1:
+            if "spread_skill_interval" in one:
+                bounds = one["spread_skill_interval"].values
+                row |= {"spread_skill_low": _rounded(bounds[0]), "spread_skill_high": _rounded(bounds[1])}
             ranks = one["rank_histogram"].dropna("rank").values * (int(one["members"]) + 1)
             row["ranks"] = [_rounded(np.nanmin(ranks)), _rounded(np.nanmax(ranks))]
             if "rank_histogram_interval" in one:

@@ -37,6 +37,7 @@ _COLUMNS = (
     "semivariance, 0-800 km",
     "ranks over flat",
 )
+_LINEAR = ("CRPS or MAE over bicubic's MAE", "skill of the model against it", "spread/skill", "R2")
 _STEPS = ("evaluations", "CRPS over bicubic's MAE", "spread/skill", "R2", "99.9 %", *_TEXTURE)
 
 
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
-    """Of the default beside all sources, of other numbers of evaluations, and of smoothed input.
+    """Of the default beside all sources, also in linear space; of other evaluations; of smoothed input.
 
     Parameters
     ----------
@@ -62,8 +63,9 @@ def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
     str
         Markdown.
     """
-    whole, steps, smooth = (
+    whole, linear, steps, smooth = (
         _head("", *_COLUMNS),
+        _head("linear space", *_LINEAR),
         _head("", *_STEPS),
         _head("", "input smoothed by, coarse cells", *_COLUMNS),
     )
@@ -74,9 +76,11 @@ def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
                 smooth.append(_line(told, f"{row['smoothing']:g}", *_judged(row)))
             elif row["evaluations"] in (None, "fast"):
                 whole.append(_line(told, *_judged(row)))
+                if "linear_r2" in row:
+                    linear.append(_line(told, *_in_linear_space(row)))
             else:
                 steps.append(_line(name, *_stepped(row)))
-    return "\n\n".join("\n".join(lines) for lines in (whole, steps, smooth) if len(lines) > _TOP)
+    return "\n\n".join("\n".join(lines) for lines in (whole, linear, steps, smooth) if len(lines) > _TOP)
 
 
 def put(page: str, text: str) -> str:
@@ -118,6 +122,15 @@ def _judged(row: Mapping[str, Any]) -> list[str]:
         *map(_number, row["spectrum"]),
         _range(row["semivariogram"]),
         _ranks(row),
+    ]
+
+
+def _in_linear_space(row: Mapping[str, Any]) -> list[str]:
+    return [
+        _number(row["linear_crps_over_bicubic_mae"], 3),
+        _number(row.get("linear_skill")),
+        _number(row.get("linear_spread_skill")),
+        _number(row["linear_r2"], 4),
     ]
 
 

@@ -46,6 +46,9 @@ def test_numbers() -> None:
     assert lines[-5] == (
         "| mine | 8 | 0.400 (0.35-0.45) | 1.02 | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 |"
     )
+    raw = {"linear_crps_over_bicubic_mae": 0.41, "linear_r2": 0.98, "linear_skill": 0.5}
+    both = season_table.tables({"mine": [ROW, OTHER | raw]})
+    assert "| bicubic | 0.410 | 0.50 | - | 0.9800 |" in both.splitlines()
     widths = {line.count("|") for line in lines if line}
     assert len(widths) == 3, "each table has one number of columns"
 

@@ -99,6 +99,16 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     assert found["ranks_flat"] == flat < 4, "random weights are not reliable"
     assert found["spread_skill_low"] <= found["spread_skill"] <= found["spread_skill_high"]
     assert not {"ranks", "ranks_flat", "spread_skill_low"} & set(table["bicubic"])
+    raw = judged.sel(space="linear")
+    assert found["linear_crps_over_bicubic_mae"] == pytest.approx(
+        float(raw.crps.sel(source="prediction") / raw.mae.sel(source="bicubic")), abs=1e-4
+    )
+    assert found["linear_r2"] == pytest.approx(float(raw.r2.sel(source="prediction")), abs=1e-4)
+    assert "linear_skill" not in found
+    assert "linear_spread_skill" not in table["bicubic"]
+    assert table["bicubic"]["linear_skill"] == pytest.approx(
+        1 - found["linear_crps_over_bicubic_mae"], abs=2e-4
+    )
     assert found["low"] <= found["crps_over_bicubic_mae"] <= found["high"]
     against = table["bicubic"]
     assert against["skill"] == pytest.approx(1 - expected, abs=1e-4)

@@ -110,7 +110,7 @@ def trial(
 
 
 def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
-    """The scores of a trial as a card holds them, in log space, one row a source.
+    """The scores of a trial as a card holds them, in log space or as they say, one row a source.
 
     Parameters
     ----------
@@ -130,9 +130,9 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         `semivariogram` the least and the largest semivariance over the truth's at any lag; `ranks` the least
         and the largest frequency of a rank over that of a flat histogram, `ranks_flat` how many of the
         `members` + 1 ranks have an interval with 1 in it; `smoothing` is there if the coarse
-        field was smoothed.
+        field was smoothed. `linear_*` are in the quantity's own units.
     """
-    log = found.sel(space="log")
+    log, linear = (found.sel(space=space) for space in ("log", "linear"))
     unit = float(log["mae"].sel(source="bicubic"))
     out = []
     for name in found["source"].values:
@@ -149,6 +149,7 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
             "quantile_0.99": _rounded(one["quantile_ratio"].sel(quantile=0.99)),
             "quantile_0.999": _rounded(one["quantile_ratio"].sel(quantile=0.999)),
         }
+        row |= _linear(linear, str(name))
         if found.attrs.get("smoothing"):
             row["smoothing"] = found.attrs["smoothing"]
         if int(one["members"]) > 1:
@@ -171,6 +172,18 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
                 row |= {"skill_low": _rounded(bounds[0]), "skill_high": _rounded(bounds[1])}
         out.append(row)
     return out
+
+
+def _linear(found: xr.Dataset, name: str) -> dict[str, Any]:
+    """Errors, reliability and explained variance of a source in linear space."""
+    one, unit = found.sel(source=name), float(found["mae"].sel(source="bicubic"))
+    scores = {
+        "crps_over_bicubic_mae": _error(one) / unit,
+        "r2": one["r2"],
+        "spread_skill": one["spread_skill"] if int(one["members"]) > 1 else None,
+        "skill": one["crpss"] if name != "prediction" else None,
+    }
+    return {f"linear_{key}": _rounded(value) for key, value in scores.items() if value is not None}
 
 
 def _texture(one: xr.Dataset) -> dict[str, Any]:

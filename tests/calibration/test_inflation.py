@@ -169,6 +169,10 @@ class TestCalibrate:
         with pytest.raises(ValueError, match="crop is 96: expected more than 96, since 48 cells a side"):
             calibrate(model_of(card, 1.0), *white, crop=96)
 
+    def test_a_single_member(self, white: tuple[xr.DataArray, xr.DataArray], card: Card) -> None:
+        with pytest.raises(ValueError, match="members is 1: expected at least two, for a spread"):
+            calibrate(model_of(card, 1.0), *white, members=1)
+
     def test_gaps_do_not_count(
         self, white: tuple[xr.DataArray, xr.DataArray], calibrated: Callable[..., Any]
     ) -> None:

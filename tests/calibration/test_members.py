@@ -85,6 +85,11 @@ class TestFit:
         found = fit(Sampled(zero, zero, np.ones(50), np.zeros(50), np.ones(50)))
         assert np.isfinite([*found.factor, *found.width]).all()
 
+    def test_no_cell_to_judge_by(self) -> None:
+        empty = cells(0, np.exp, np.exp, count=0)
+        with pytest.raises(ValueError, match="no cell of the windows has a fine value"):
+            fit(empty)
+
     def test_large_cells_count_more(self) -> None:
         small, large = (cells(s, np.ones_like, lambda c, r=r: r + 0 * c) for s, r in ((0, 1.0), (1, 3.0)))
         tiny = replace(small, area=1e-6 * small.area)

@@ -109,7 +109,17 @@ def fit(cells: Sampled) -> MemberByMember:
     -------
     MemberByMember
         Factors between 0.02 and 10; widths 1.5 to 100 times the members' own deviation.
+
+    Raises
+    ------
+    ValueError
+        If there is no cell.
     """
+    if not cells.truth.size:
+        raise ValueError(
+            "no cell of the windows has a fine value to judge `fast` by: give days with known cells, or more "
+            "crops"
+        )
     edges = np.unique(np.quantile(cells.log_deviation, np.linspace(0, 1, _BINS + 1)))
     place = np.clip(np.searchsorted(edges, cells.log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
     bins = [cells.of(place == b) for b in np.unique(place)]

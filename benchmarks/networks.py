@@ -144,8 +144,9 @@ def merged_pass(
         caught.append((denoise, start))
         return torch.zeros_like(start)
 
+    bare = model.with_card(model.card.without("fast"))  # nothing is drawn that could be calibrated
     with sampling(catch):
-        draw(model, given, options(model, tiling=tiling, conserve=False))
+        draw(bare, given, options(bare, tiling=tiling, conserve=False))
     return caught[0]
 
 

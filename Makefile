@@ -14,11 +14,14 @@ SITE ?= work/docs
 demo: $(STAMP)
 	$(BIN)/xdownscale demo --out $(DEMO) --overwrite
 
+# as many tests at once as there are cores, each with one thread; WORKERS=0 for one after another in this process
+WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: lint
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 # What is measured side by side with other software, stored, and made into docs/performance.md; BENCH=NAME runs one,
 # BENCH=--long the paper's recipe in full too. On a quiet machine: half an hour, and an hour more with --long.

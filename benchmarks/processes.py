@@ -5,8 +5,9 @@
 
 The same network, crops, frozen encoder and number of steps (the seconds are printed); `flow` starts from
 noise shaped like the residual and is sampled by `midpoint`, `ddpm` starts from white noise and is sampled by
-`dpmpp` at times of equal log SNR. Neither is calibrated: the figures are the processes' own. Scores as in
-`score_season.py`, whose season this takes.
+`dpmpp` at times of equal log SNR. Neither is calibrated: the figures are the processes' own. The scores are
+those of `xdownscale.trial`, in log space, with intervals by days; the box is rows and columns of the coarse
+record.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pathlib import Path
 
 import torch
 import xarray as xr
-from score_season import Season, score, show
 
+from xdownscale.cli.judge import text
 from xdownscale.data.nature_run import open_coarse, open_fine
 from xdownscale.training import Pretrained, TrainConfig, train
+from xdownscale.trial import rows, trial
 
 EVALUATIONS = (2, 4, 8, 16)
 
@@ -34,18 +36,30 @@ def main() -> None:
     fine = xr.concat([open_fine(store).DUEXTTAU.load() for store in asked.run], "time")
     encoder = Pretrained.load(asked.encoder)
     config = TrainConfig(steps=asked.steps, batch=12, days=4, crop=112, precision=asked.precision)
-    rows = []
+    table: list[dict[str, object]] = []
     for process in ("flow", "ddpm"):
         began = time.monotonic()
         told = {"name": process, "training": {"data": "nature run", "synthetic": True}}
         model = train(coarse, fine, encoder, config=replace(config, process=process), card=told)
         seconds = time.monotonic() - began
         print(f"{process}: {asked.steps} steps in {seconds:.0f} s", flush=True)
-        season = Season(model, asked.unseen, slice(asked.first, None, asked.every), asked.box)
-        rows += [score(model, season, asked.members, n) | {"training_s": seconds} for n in EVALUATIONS]
-        show(rows)
+        table += [row | {"training_s": seconds} for n in EVALUATIONS for row in judged(model, asked, n)]
+    print(text(table))
     if asked.json:
-        Path(asked.json).write_text(json.dumps(rows, indent=1))
+        Path(asked.json).write_text(json.dumps(table, indent=1))
+
+
+def judged(model, asked: argparse.Namespace, evaluations: int) -> list[dict[str, object]]:
+    """The row of a model by so many evaluations."""
+    first, last, left, right = asked.box
+    coarse = open_coarse(asked.unseen).DUEXTTAU[:, first:last, left:right].load()
+    days = range(asked.first, coarse.sizes["time"], asked.every)
+    found = trial(
+        [model], coarse, open_fine(asked.unseen).DUEXTTAU, days=days, members=asked.members,
+        evaluations=evaluations, baselines=("bicubic",), intervals=200, block=1,
+    )  # fmt: skip
+    (row,) = (row for row in rows(found, evaluations) if row["name"] == "prediction")
+    return [row | {"name": f"{model.card.name}, {evaluations}"}]
 
 
 def arguments() -> argparse.Namespace:

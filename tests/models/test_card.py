@@ -166,6 +166,8 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": {"factor": [1.0]}}, "exactly the keys"),
         ("member_by_member", {"fast": MOVED | {"width": [0.0]}}, "from 1e-06"),
         ("member_by_member", {"fast": MOVED | {"factor": [1.0, 1.0]}}, "expected equally many"),
+        ("member_by_member", {"fast": MOVED | {"slope": [1.0, 1.0]}}, "expected equally many"),
+        ("member_by_member", {"fast": MOVED | {"slope": [1000.0]}}, "from -100"),
         ("residual_scale", 0.0, "from 1e-09"),
         ("source_quantiles", [0.0, 1.0], "101 quantiles or none"),
         ("source_quantiles", [1.0] + [0.0] * 100, "ascending"),

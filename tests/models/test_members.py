@@ -1,4 +1,4 @@
-"""Member-by-member calibration: a factor and a width by the cell's climate."""
+"""Member-by-member calibration: a slope, a factor and a width by the cell's climate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,31 @@ import torch
 
 from xdownscale.models.members import MemberByMember, stretched
 
-FITTED = MemberByMember((-2.0, 0.0, 1.0), (0.5, 1.0, 2.0), (0.1, 1.0, 1.0))
+FITTED = MemberByMember((-2.0, 0.0, 1.0), (0.5, 1.0, 2.0), (0.1, 1.0, 1.0), (0.2, 1.0, 1.0))
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
-    factor, width = FITTED.at(np.array([-9.0, -2.0, -1.0, 0.5, 1.0, 7.0]))
-    np.testing.assert_allclose(factor, [0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
-    np.testing.assert_allclose(width, [0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
+    climate = np.stack([np.zeros(6), [-9.0, -2.0, -1.0, 0.5, 1.0, 7.0]])
+    near, far, nothing = np.full(6, 1e-5), np.full(6, 1e5), np.zeros(6)
+    factor = np.array([0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
+    np.testing.assert_allclose(FITTED.moved(nothing, near, climate) / near, factor, rtol=1e-6)
+    width = np.array([0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
+    np.testing.assert_allclose(FITTED.moved(nothing, far, climate) / far**2, factor / width, rtol=1e-6)
+    slope = [0.2, 0.2, 0.6, 1.0, 1.0, 1.0]
+    np.testing.assert_allclose(FITTED.moved(np.ones(6), nothing, climate), slope)
+
+
+def test_the_mean_goes_back_to_the_climate_by_the_slope() -> None:
+    climate = np.array([[3.0, 3.0], [-2.0, 0.0]])
+    mean = np.array([[8.0, 8.0], [3.0, 3.0]])
+    np.testing.assert_allclose(FITTED.moved(mean, np.zeros((2, 2)), climate), [[4.0, 8.0], [3.0, 3.0]])
+
+
+def test_arrays_and_tensors_alike() -> None:
+    rng = np.random.default_rng(0)
+    mean, departure, climate = rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), rng.normal(size=(2, 5))
+    found = FITTED.moved(*(torch.from_numpy(v) for v in (mean, departure, climate)))
+    np.testing.assert_allclose(found.numpy(), FITTED.moved(mean, departure, climate), rtol=1e-12)
 
 
 def test_departs_in_proportion_within_the_width_and_by_the_square_beyond() -> None:
@@ -26,8 +44,8 @@ def test_departs_in_proportion_within_the_width_and_by_the_square_beyond() -> No
 def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
     mean = torch.full((1, 3), 4.0)
     drawn = mean + torch.tensor([[-1.0], [0.0], [0.3], [2.0]])
-    climate = torch.tensor([[-2.0, 0.0, 1.0]])
-    found = FITTED(mean, drawn, climate.expand(4, 3))
+    climate = torch.tensor([[[4.0, 4.0, 4.0]], [[-2.0, 0.0, 1.0]]])
+    found = FITTED.moved(mean, drawn - mean, climate)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found[1], mean[0])
     assert bool((found.diff(dim=0) > 0).all())
@@ -37,12 +55,14 @@ def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
 
 def test_through_a_card_s_lists() -> None:
     assert MemberByMember.from_dict(FITTED.to_dict()) == FITTED
+    first = {name: values for name, values in FITTED.to_dict().items() if name != "slope"}
+    assert MemberByMember.from_dict(first).slope == (1.0, 1.0, 1.0), "before there were slopes"
 
 
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        (((0.0, 1.0), (1.0,), (1.0,)), r"have \[2, 1, 1\] values: expected equally many"),
+        (((0.0, 1.0), (1.0,), (1.0,)), r"have \[2, 1, 1, 2\] values: expected equally many"),
         (((), (), ()), "expected equally many"),
         (((0.0, 0.0), (1.0, 1.0), (1.0, 1.0)), "expected ascending knots"),
     ],

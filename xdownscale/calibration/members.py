@@ -6,21 +6,25 @@ members: spread that equals skill as a root mean square is too wide for most cel
 climatological deviation make the ranks of the truth flat, and one width, in units of the members' own
 deviation there, brings spread to skill (`models.members`).
 
-They are fitted to conserved fields, as `predict` draws them, on windows of the coarse grid as wide as a
-domain: a window of 128 cells, drawn by itself, has 8 % more spread than the same cells in a wide one. Drawn
-fields are conserved after they are moved; the fit moves conserved ones, which is the same to the size of what
-conservation changes.
+They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
+factors are fitted with what conservation changed held as it was, it is made anew with them, and so on for
+three rounds. Windows of the coarse grid are as wide as a domain: one of 128 cells, drawn by itself, has 8 %
+more spread than the same cells in a wide one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xdownscale.grid import refined
-from xdownscale.inference.engine import Options, draw
+from xdownscale.inference.day import Day, Domain, lay
+from xdownscale.inference.engine import Options, place, sampled
 from xdownscale.inference.sequence import Past
 from xdownscale.models.members import MemberByMember, stretched
 from xdownscale.patches import Tiling
@@ -38,39 +42,51 @@ __all__ = ["WIDTH", "Sampled", "fit", "member_by_member"]
 
 WIDTH = 768
 _EVERY = 3
-_BINS = 10
+_BINS = 20
+_ROUNDS = 3
 _FACTORS = (0.02, 10.0)
+_SLOPES = (0.0, 2.0)
 _TAILS = (1.5, 100.0)
 _HALVINGS = 14
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Cells of held-out days.
+    """Residuals in some cells of held-out days, in the residual's scale.
 
     Attributes
     ----------
-    mean, departure : ndarray, shape (members, cells) [residual's scale]
-        Conditional mean of each member, and how far the member is from it.
-    truth, log_deviation, area : ndarray, shape (cells,)
+    mean, departure : ndarray, shape (members, cells)
+        Conditional mean of each member, and how far the member is from it, neither conserved.
+    conserved_mean : ndarray, shape (members, cells)
+    change : ndarray, shape (members, cells)
+        What conservation adds to a member once it is moved.
+    truth, area : ndarray, shape (cells,)
+    climate : ndarray, shape (2, cells)
+        Climatological mean and log deviation.
     """
 
     mean: NDArray[np.float64]
     departure: NDArray[np.float64]
+    conserved_mean: NDArray[np.float64]
+    change: NDArray[np.float64]
     truth: NDArray[np.float64]
-    log_deviation: NDArray[np.float64]
     area: NDArray[np.float64]
+    climate: NDArray[np.float64]
 
     @classmethod
     def joined(cls, parts: Sequence[Sampled]) -> Sampled:
         """The cells of all parts."""
-        names = ("mean", "departure", "truth", "log_deviation", "area")
-        return cls(*(np.concatenate([getattr(p, name) for p in parts], axis=-1) for name in names))
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(cls)))
 
     def of(self, chosen: NDArray[np.bool_]) -> Sampled:
         """Some of the cells."""
-        here = self.mean[:, chosen], self.departure[:, chosen]
-        return Sampled(*here, self.truth[chosen], self.log_deviation[chosen], self.area[chosen])
+        return Sampled(*(getattr(self, f.name)[..., chosen] for f in fields(self)))
+
+    def moved(self, fitted: MemberByMember) -> NDArray[np.float64]:
+        """Members as they are drawn with what was fitted, shape (members, cells)."""
+        moved: NDArray[np.float64] = fitted.moved(self.mean, self.departure, self.climate) + self.change
+        return moved
 
 
 def member_by_member(
@@ -93,13 +109,15 @@ def member_by_member(
     -------
     MemberByMember
     """
-    return fit(
-        Sampled.joined([_window_of(model, pairs, days, n, members, side, seed) for n in range(len(days))])
-    )
+    windows = [_window_of(model, pairs, days, n, members, side, seed) for n in range(len(days))]
+    fitted = fit(Sampled.joined([window.cells() for window in windows]))
+    for _ in range(_ROUNDS - 1):
+        fitted = fit(Sampled.joined([window.cells(fitted) for window in windows]))
+    return fitted
 
 
 def fit(cells: Sampled) -> MemberByMember:
-    """Factors by tenths of the climatological deviation, and the width that goes with them.
+    """Slopes and factors by twentieths of the climatological deviation, and the width that goes with them.
 
     Parameters
     ----------
@@ -108,7 +126,8 @@ def fit(cells: Sampled) -> MemberByMember:
     Returns
     -------
     MemberByMember
-        Factors between 0.02 and 10; widths 1.5 to 100 times the members' own deviation.
+        Slopes between 0 and 2, by least squares; factors between 0.02 and 10; widths 1.5 to 100 times the
+        members' own deviation.
 
     Raises
     ------
@@ -120,19 +139,21 @@ def fit(cells: Sampled) -> MemberByMember:
             "no cell of the windows has a fine value to judge `fast` by: give days with known cells, or more "
             "crops"
         )
-    edges = np.unique(np.quantile(cells.log_deviation, np.linspace(0, 1, _BINS + 1)))
-    place = np.clip(np.searchsorted(edges, cells.log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
+    log_deviation = cells.climate[1]
+    edges = np.unique(np.quantile(log_deviation, np.linspace(0, 1, _BINS + 1)))
+    place = np.clip(np.searchsorted(edges, log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
     bins = [cells.of(place == b) for b in np.unique(place)]
-    knots = [float(np.average(b.log_deviation, weights=b.area)) for b in bins]
+    knots = [float(np.average(b.climate[1], weights=b.area)) for b in bins]
     scales = [
         max(float(np.sqrt(np.average((b.departure**2).mean(axis=0), weights=b.area))), 1e-6) for b in bins
     ]
+    slopes = [_slope(b) for b in bins]
 
     def fitted(tail: float) -> MemberByMember:
         widths = [tail * scale for scale in scales]
-        factors = [_flat(b, width) for b, width in zip(bins, widths, strict=True)]
+        factors = [_flat(*each) for each in zip(bins, widths, slopes, strict=True)]
         return MemberByMember(
-            *(tuple(float(f"{v:.5g}") for v in values) for values in (knots, factors, widths))
+            *(tuple(float(f"{v:.5g}") for v in values) for values in (knots, factors, widths, slopes))
         )
 
     def too_narrow(tail: float) -> bool:
@@ -149,55 +170,106 @@ def _bisected(short: Callable[[float], bool], low: float, high: float) -> float:
     return float(np.sqrt(low * high))
 
 
-def _flat(cells: Sampled, width: float) -> float:
+def _slope(cells: Sampled) -> float:
+    """How far the truth goes from its climate for each step of the conditional mean; 1 if that never does."""
+    normal = cells.climate[0]
+    steps, goes = cells.conserved_mean - normal, cells.truth - normal
+    square = float((cells.area * steps**2).sum())
+    if square == 0:
+        return 1.0
+    return float(np.clip((cells.area * steps * goes).sum() / square, *_SLOPES))
+
+
+def _flat(cells: Sampled, width: float, slope: float) -> float:
     """The factor with which outer ranks are neither too many nor too few."""
-    moved = stretched(cells.departure, width)
+    normal = cells.climate[0]
+    centre, moved = normal + slope * (cells.mean - normal) + cells.change, stretched(cells.departure, width)
     ranks = np.arange(len(moved) + 1)
     outer = (ranks - ranks.mean()) ** 2
 
     def short(factor: float) -> bool:
-        rank = (cells.mean + factor * moved < cells.truth).sum(axis=0)
+        rank = (centre + factor * moved < cells.truth).sum(axis=0)
         return bool(np.average(outer[rank], weights=cells.area) > outer.mean())
 
     return _bisected(short, *_FACTORS)
 
 
 def _reliability(cells: Sampled, fitted: MemberByMember) -> float:
-    """Spread over skill of the cells with all factors."""
-    factor, width = fitted.at(cells.log_deviation)
-    drawn = cells.mean + factor * stretched(cells.departure, width)
+    """Spread over skill of the cells with all slopes and factors."""
+    drawn = cells.moved(fitted)
     spread = np.average(drawn.var(axis=0, ddof=1), weights=cells.area) * (1 + 1 / len(drawn))
     error = np.average((drawn.mean(axis=0) - cells.truth) ** 2, weights=cells.area)
     return float(np.sqrt(spread / error)) if error > 0 else np.inf
 
 
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """A day on a window: members on the extended domain as the sampler leaves them, and the truth."""
+
+    day: Day
+    mean: Tensor
+    drawn: Tensor
+    truth: NDArray[np.float32]
+
+    @cached_property
+    def climate(self) -> Tensor:
+        """On the extended domain, shape (2, H, W)."""
+        return self.day.domain.model.climate(self.day.domain.extended)
+
+    @cached_property
+    def conserved_mean(self) -> NDArray[np.float64]:
+        """In every third cell, both ways, of the window, shape (members, cells)."""
+        return self._conserved(self.mean)
+
+    def cells(self, fitted: MemberByMember | None = None) -> Sampled:
+        """What is known in every third cell, both ways, of draws moved so and conserved."""
+        moved, departure = self.drawn, self.drawn - self.mean
+        if fitted is not None:
+            moved = fitted.moved(self.mean, departure, self.climate)
+        fine = self.day.domain.fine
+        area = np.broadcast_to(fine.area, fine.shape)[::_EVERY, ::_EVERY].ravel()
+        truth, change = self._residual(self.truth), self._conserved(moved) - self._inner(moved)
+        found = Sampled(
+            self._inner(self.mean), self._inner(departure), self.conserved_mean, change, truth, area,
+            self._inner(self.climate),
+        )  # fmt: skip
+        return found.of(np.isfinite(change).all(axis=0) & np.isfinite(truth))
+
+    def _conserved(self, residuals: Tensor) -> NDArray[np.float64]:
+        return np.stack([self._residual(self.day.finish(r, conserving=True)[0]) for r in residuals])
+
+    def _residual(self, field: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of a fine field of the window, in every third cell."""
+        model = self.day.domain.model
+        z = np.asarray(model.scaling.forward(field.astype(np.float64))) - self.day.domain.base(self.day.z)
+        return z[::_EVERY, ::_EVERY].ravel() / model.card.residual_scale
+
+    def _inner(self, x: Tensor) -> NDArray[np.float64]:
+        inner = x.double().numpy()[..., *self.day.domain.inner]
+        return inner[..., ::_EVERY, ::_EVERY].reshape(len(x), -1)
+
+
 def _window_of(
     model: Downscaler, pairs: Pairs, days: NDArray[np.int64], number: int, members: int, side: int, seed: int
-) -> Sampled:
-    """Every third cell, both ways, of a window drawn and conserved."""
+) -> _Window:
+    """One of the days, drawn on a window of its own."""
     coarse_day, fine_day = pairs.days[days[number]]
     grid = _window(pairs.coarse.grid, model.fine, side, generator(seed, number, 9))
     part, window = replace(pairs, coarse=pairs.coarse.within(grid)), refined(grid, model.fine)
     values, _ = part.history(coarse_day, model.history, model.card.step)
-    today, last = part.coarse.instants[coarse_day], len(values) - 1
+    today, last = pairs.coarse.instants[coarse_day], len(values) - 1
     instants = [today - (last - day) * model.card.step for day in range(len(values))]
+    bare, tiling = model.with_card(model.card.without("fast")), Tiling(patch=None)
+    domain = Domain(bare, grid, lay(bare, grid, tiling))
     past = _past(part, fine_day, window, model) if model.past else None
-    bare = model.with_card(model.card.without("fast"))
 
-    def scaled(fields: NDArray[np.float32]) -> NDArray[np.float64]:
-        z = np.asarray(model.scaling.forward(fields.astype(np.float64))) / model.card.residual_scale
-        return z[..., ::_EVERY, ::_EVERY].reshape(*z.shape[:-2], -1)
-
-    def drawn(product: Literal["draw", "mean"]) -> NDArray[np.float64]:
-        options = Options(tuple(range(members)), seed, product, model.sampler_of("fast"), Tiling(patch=None))
-        return scaled(draw(bare, values, grid, instants, options, days=[last], past=past).values[:, 0])
-
-    mean, truth = drawn("mean"), scaled(part.cut(fine_day, window))
-    deviation = model.log_deviation(window).double().numpy()
-    area = np.broadcast_to(window.area, window.shape)
-    deviation, area = (a[::_EVERY, ::_EVERY].ravel() for a in (deviation, area))
-    cells = Sampled(mean, drawn("draw") - mean, truth, deviation, area)
-    return cells.of(np.isfinite(cells.departure).all(axis=0) & np.isfinite(truth))
+    options = Options(tuple(range(members)), seed, "draw", model.sampler_of("fast"), tiling)
+    place(bare, options.device)
+    with torch.inference_mode():
+        day = Day.of(domain, values, instants, last, past)
+        found = [sampled(day, options, member) for member in options.members]
+    mean, drawn = (torch.cat(each)[:, 0] for each in zip(*found, strict=True))
+    return _Window(day, mean, drawn, part.cut(fine_day, window))
 
 
 def _window(grid: Grid, fine: Grid, side: int, rng: np.random.Generator) -> Grid:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
 
-__all__ = ["Draw", "Options", "draw"]
+__all__ = ["Draw", "Options", "draw", "place", "sampled"]
 
 _PATCH_STREAM = 1 << 20
 _STATE_STREAM = 1 << 60
@@ -148,7 +148,7 @@ def draw(
     last = Last(domain.residual, options.coherence, state, model.card.step)
     values = np.full((len(options.members), len(wanted), *fine), np.nan, dtype=np.float32)
     residual = np.full(values.shape[:2], np.nan)
-    _place(model, options.device)
+    place(model, options.device)
     with torch.inference_mode():
         for i, today in in_order(wanted, instants, options.coherence):
             if not np.isfinite(coarse[today]).any():
@@ -163,7 +163,7 @@ def draw(
     return Draw(values, residual)
 
 
-def _place(model: Downscaler, device: str) -> None:
+def place(model: Downscaler, device: str) -> None:
     """Move the networks where they are not yet: a thread may be drawing with them already."""
     with _PLACING:
         networks = [n for n in (model.denoiser, model.fast) if n is not None]
@@ -178,33 +178,44 @@ def _place(model: Downscaler, device: str) -> None:
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def sampled(day: Day, options: Options, member: int, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The sampler's first estimate, which at the noise end is the conditional mean, and its draw.
+
+    Residuals on the extended domain, shape (1, 1, H, W), neither calibrated nor conserved; `before` is the
+    residual of the day before.
+    """
+    domain = day.domain
+    noise = partial(_noise, domain.model, options, member, day.instant)
+    state = None
+    if before is not None:
+        state = conditioning.state(before, noise(domain.extended, _STATE_STREAM)[0, 0])
+    start = noise(domain.extended, 0).to(options.device) * float(domain.model.schedule.sigma(torch.ones(())))
+    denoise = _merged(domain, options, day.told(state))
+    if options.product == "mean":
+        found = mean(denoise, start, domain.model.schedule)
+        return found, found
+    steps = partial(_next, partial(_on, noise, domain.extended, options.device))
+    return _first_and_last(domain.model, options, denoise, start, steps)
+
+
 def _residual(day: Day, options: Options, member: int, before: Tensor | None) -> Tensor:
     """Draw one residual on the extended domain, shape (H, W)."""
     if options.tiling.merge == "final" and options.product == "draw":
         return _finished_patches(day, options, member)
-    domain = day.domain
-    window = domain.extended
-    noise = partial(_noise, domain.model, options, member, day.instant)
-    start = noise(window, 0).to(options.device) * float(domain.model.schedule.sigma(torch.ones(())))
-    state = None
-    if before is not None:
-        state = conditioning.state(before, noise(window, _STATE_STREAM)[0, 0])
-    denoise = _merged(domain, options, day.told(state))
-    if options.product == "mean":
-        return mean(denoise, start, domain.model.schedule)[0, 0]
-    steps = partial(_next, partial(_on, noise, window, options.device))
-    return _sampled(domain.model, options, denoise, start, steps, [window])[0, 0]
+    first, last = sampled(day, options, member, before)
+    if options.product == "draw":
+        last = _calibrated(day.domain.model, options, first, last, [day.domain.extended])
+    return last[0, 0]
 
 
-def _sampled(
+def _first_and_last(
     model: Downscaler,
     options: Options,
     denoise: Callable[[Tensor, float], Tensor],
     start: Tensor,
     noise: Callable[[int], Tensor],
-    windows: Sequence[Grid],
-) -> Tensor:
-    """A draw, calibrated about the sampler's first estimate, which at the noise end is the mean."""
+) -> tuple[Tensor, Tensor]:
+    """What the sampler first estimates, and what it ends with."""
     first: list[Tensor] = []
 
     def watched(x_t: Tensor, t: float) -> Tensor:
@@ -214,7 +225,7 @@ def _sampled(
         return x0
 
     times = model.card.times.get(str(options.sampler.evaluations))
-    drawn = sample(
+    last = sample(
         watched,
         start,
         model.schedule,
@@ -222,10 +233,19 @@ def _sampled(
         times=None if times is None else torch.tensor(times),
         noise=noise,
     )
+    return first[0], last
+
+
+def _calibrated(
+    model: Downscaler, options: Options, first: Tensor, last: Tensor, windows: Sequence[Grid]
+) -> Tensor:
+    """Draws of a batch of windows, moved about the sampler's first estimate if that was fitted."""
     calibrate = model.member_by_member(options.sampler)
     if calibrate is None:
-        return drawn
-    return calibrate(first[0], drawn, torch.stack([model.log_deviation(w) for w in windows])[:, None])
+        return last
+    climate = torch.stack([model.climate(w) for w in windows], dim=1)[:, :, None]
+    moved: Tensor = calibrate.moved(first, last - first, climate)
+    return moved
 
 
 def _merged(domain: Domain, options: Options, told: Sequence[Told]) -> Callable[[Tensor, float], Tensor]:
@@ -247,12 +267,12 @@ def _finished_patches(day: Day, options: Options, member: int) -> Tensor:
     total = torch.zeros((1, 1, *domain.layout.shape), device=options.device)
     for number, group in enumerate(domain.groups(options.tiling.batch)):
         windows = [domain.patch(k) for k in group]
-        first = 1 + number * options.tiling.batch
-        noise = partial(_patch_noise, model, windows, first, options, member, day.instant)
+        stream = 1 + number * options.tiling.batch
+        noise = partial(_patch_noise, model, windows, stream, options, member, day.instant)
         denoise = _patch_denoiser(day, windows, options)
         steps = partial(_next, noise)
-        x0 = _sampled(model, options, denoise, noise(0), steps, windows)
-        domain.merge(total, group, x0)
+        first_and_last = _first_and_last(model, options, denoise, noise(0), steps)
+        domain.merge(total, group, _calibrated(model, options, *first_and_last, windows))
     return total[0, 0]
 
 

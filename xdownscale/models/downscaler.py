@@ -289,11 +289,11 @@ class Downscaler:
         fitted = self.card.member_by_member.get(sampler_key(sampler))
         return None if fitted is None else MemberByMember.from_dict(fitted)
 
-    def log_deviation(self, window: Grid) -> Tensor:
-        """Log of the residual's climatological deviation on a window, shape (H, W); 0 where unknown."""
+    def climate(self, window: Grid) -> Tensor:
+        """The residual's climatological mean and log deviation, shape (2, H, W); 0 where unknown."""
         if self.climatology is None:
-            return torch.zeros(window.shape)
-        return self.climatology.on(window)[MAPS.index("log deviation")]
+            return torch.zeros((len(MAPS), *window.shape))
+        return self.climatology.on(window)
 
     def maps(self, history: NDArray[Any], mask: NDArray[Any], coarse: Grid) -> list[Tensor] | None:
         """The encoder's features on the window that it sees, projected to the denoiser's levels.

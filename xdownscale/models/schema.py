@@ -249,8 +249,15 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
-    factor, width = _listed(_number(1e-3, 1e3), 1, 64), _listed(_number(1e-6, 1e6), 1, 64)
-    found = _record(log_deviation=_listed(_number(-100, 100), 1, 64), factor=factor, width=width)(value)
+    lists = {
+        "log_deviation": _listed(_number(-100, 100), 1, 64),
+        "factor": _listed(_number(1e-3, 1e3), 1, 64),
+        "width": _listed(_number(1e-6, 1e6), 1, 64),
+        "slope": _listed(_number(-100, 100), 1, 64),
+    }
+    if isinstance(value, Mapping) and "slope" not in value:
+        del lists["slope"]
+    found = _record(**lists)(value)
     return dict(MemberByMember.from_dict(found).to_dict())
 
 

@@ -20,7 +20,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 __all__ = ["MemberByMember", "stretched"]
 
@@ -92,12 +91,13 @@ class MemberByMember:
         array, as `departure`
         """
         normal, log_deviation = climate
-        if isinstance(mean, Tensor):
+        tensors = not isinstance(mean, np.ndarray)
+        if tensors:
             normal, log_deviation = normal.to(mean), log_deviation.cpu().numpy()
         slope, factor, width = (
             np.interp(log_deviation, self.log_deviation, v) for v in (self.slope, self.factor, self.width)
         )
-        if isinstance(mean, Tensor):
+        if tensors:
             slope, factor, width = (mean.new_tensor(v) for v in (slope, factor, width))
         return normal + slope * (mean - normal) + factor * stretched(departure, width)
 

@@ -2,9 +2,10 @@
 
 A distilled network mixes its scales, so that they cannot be judged one by one, and leaves the same share of
 noise wherever it is: too much where the residual hardly varies. Its errors have heavier tails than its
-members: spread that equals skill as a root mean square is too wide for most cells. Factors by the cell's
-climatological deviation make the ranks of the truth flat, and one width, in units of the members' own
-deviation there, brings spread to skill (`models.members`).
+members: spread that equals skill as a root mean square is too wide for most cells. By the cell's
+climatological deviation, slopes take the mean as near to the truth as it can come and factors make the ranks
+of the truth flat; one width, in units of the members' own deviation there, brings spread to skill
+(`models.members`).
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
 factors are fitted with what conservation changed held as it was, it is made anew with them, and so on for
@@ -141,8 +142,8 @@ def fit(cells: Sampled) -> MemberByMember:
         )
     log_deviation = cells.climate[1]
     edges = np.unique(np.quantile(log_deviation, np.linspace(0, 1, _BINS + 1)))
-    place = np.clip(np.searchsorted(edges, log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
-    bins = [cells.of(place == b) for b in np.unique(place)]
+    numbers = np.clip(np.searchsorted(edges, log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
+    bins = [cells.of(numbers == b) for b in np.unique(numbers)]
     knots = [float(np.average(b.climate[1], weights=b.area)) for b in bins]
     scales = [
         max(float(np.sqrt(np.average((b.departure**2).mean(axis=0), weights=b.area))), 1e-6) for b in bins

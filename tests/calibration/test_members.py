@@ -178,7 +178,11 @@ class TestWindows:
         monkeypatch.setattr(fitting, "_BORDER", 8)
         monkeypatch.setattr(module, "_window_of", Window)
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
-        model = calibrate(fast, *records, evaluations=("fast",), members=2, crops=4, crop=48)
+        done: list[int] = []
+        model = calibrate(
+            fast, *records, evaluations=("fast",), members=2, crops=4, crop=48, report=done.append
+        )
+        assert done == [1, 2, 3, 4, 4]
         assert model.card.inflation == {}
         assert model.card.calibrated == ("fast",)
         np.testing.assert_allclose(model.card.member_by_member["fast"]["factor"], 2, rtol=0.2)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from xdownscale.training.config import TrainConfig
 from xdownscale.training.pairs import Pairs, Record, generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import xarray as xr
 
@@ -36,6 +37,7 @@ def calibrate(
     crops: int = 16,
     crop: int = 224,
     seed: int = 0,
+    report: Callable[[int], Any] | None = None,
 ) -> Downscaler:
     """Fit the spread for each number of evaluations, and the correlation of the starting noise by days.
 
@@ -52,6 +54,8 @@ def calibrate(
     crop : int [fine cells]
         Side of a crop, more than 96. A window has 768, or as many as the record has.
     seed : int
+    report : callable, optional
+        Called with the number of crops that are done, of `crops` for each number of evaluations.
 
     Returns
     -------
@@ -90,16 +94,27 @@ def calibrate(
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
     factors, moved = {}, {}
-    for number in evaluations:
+    report = report or _untold
+    for before, number in enumerate(evaluations):
         if number == "fast":
             some = np.resize(generator(seed, 0, 8).permutation(len(pairs.days)), crops)
-            moved["fast"] = member_by_member(model, pairs, some, members, WIDTH, seed).to_dict()
+            told = partial(_further, report, before * crops)
+            moved["fast"] = member_by_member(model, pairs, some, members, WIDTH, seed, told).to_dict()
         else:
             sampler = model.sampler_of(number)
             factors[str(number)] = inflation(
                 model, batches, _BORDER, sampler, members, seed, pairs.coarse.grid
             )
+        report((before + 1) * crops)
     by_day = correlation(model, pairs, config, len(batches), seed)
     return model.with_card(
         replace(model.card, inflation=factors, member_by_member=moved, day_correlation=by_day)
     )
+
+
+def _untold(done: int) -> None:
+    pass
+
+
+def _further(report: Callable[[int], Any], before: int, done: int) -> None:
+    report(before + done)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -91,7 +91,13 @@ class Sampled:
 
 
 def member_by_member(
-    model: Downscaler, pairs: Pairs, days: NDArray[np.int64], members: int, side: int, seed: int
+    model: Downscaler,
+    pairs: Pairs,
+    days: NDArray[np.int64],
+    members: int,
+    side: int,
+    seed: int,
+    report: Callable[[int], Any],
 ) -> MemberByMember:
     """Fit `fast` on a window of each day.
 
@@ -105,12 +111,17 @@ def member_by_member(
     members : int, >= 2
     side : int [fine cells]
     seed : int
+    report : callable
+        Called with the number of windows that are drawn.
 
     Returns
     -------
     MemberByMember
     """
-    windows = [_window_of(model, pairs, days, n, members, side, seed) for n in range(len(days))]
+    windows = []
+    for number in range(len(days)):
+        windows.append(_window_of(model, pairs, days, number, members, side, seed))
+        report(number + 1)
     fitted = fit(Sampled.joined([window.cells() for window in windows]))
     for _ in range(_ROUNDS - 1):
         fitted = fit(Sampled.joined([window.cells(fitted) for window in windows]))

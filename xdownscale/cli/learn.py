@@ -160,7 +160,9 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
         if given["dry_run"]:
             click.echo(f"{model!r}\nfine record {_size(high)}, its last {last} days\nwould write {target}")
             return
-        model = run(model, low, high.isel(time=slice(-last, None)), evaluations=numbers, **options)
+        with steps_done(given["crops"] * len(numbers), "calibrate", unit="crop") as report:
+            fine = high.isel(time=slice(-last, None))
+            model = run(model, low, fine, evaluations=numbers, report=report, **options)
         if given["default"] is not None:
             sampler = asdict(model.sampler_of(given["default"]))
             model = model.with_card(replace(model.card, sampler=sampler))

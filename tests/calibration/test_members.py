@@ -160,6 +160,15 @@ class TestWindows:
         assert np.isfinite(found.truth).all()
         assert len(full.truth) - len(found.truth) == 10 * len(range(0, fine.shape[2], 3))
 
+    def test_a_day_without_coarse_values_gives_no_cells(
+        self, tiny_model: Downscaler, records: Records
+    ) -> None:
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        coarse = records[0].copy()
+        coarse[7] = np.nan
+        window = module._window_of(fast, whole(fast, coarse, records[1]), np.array([7]), 0, 2, 10_000, 5)
+        assert window.cells().truth.size == 0
+
     def test_are_wide_and_of_different_days(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:

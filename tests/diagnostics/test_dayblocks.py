@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.dayblocks import blocks_of, draws
+from xdownscale.diagnostics.dayblocks import blocks_of, draws, expanded
 
 
 def test_consecutive_days() -> None:
@@ -34,6 +34,21 @@ def test_rows_sum_to_the_blocks_and_follow_the_seed() -> None:
     # multinomial: mean 1, variance 1 - 1/9
     assert found.mean(axis=0) == pytest.approx(1.0, abs=0.15)
     assert found.var() == pytest.approx(8 / 9, rel=0.05)
+
+
+@pytest.mark.parametrize(("blocks", "least"), [(4, 0.84), (6, 0.90), (12, 0.92), (40, 0.93)])
+def test_expanded_intervals_hold_a_mean_as_often_as_they_say(blocks: int, least: float) -> None:
+    """Four values cannot be resampled beyond themselves: at most 1 - 2 / 2**4 of the trials."""
+    trials = 600
+    values = np.random.default_rng(0).normal(size=(trials, blocks))
+    counts = draws(blocks, 1000, seed=0) / blocks
+    means = values @ counts.T
+    held = {}
+    for name, levels in {"expanded": expanded(blocks), "plain": np.array([0.025, 0.975])}.items():
+        low, high = np.quantile(means, levels, axis=1)
+        held[name] = ((low <= 0) & (high >= 0)).mean()
+    assert least < held["expanded"] < 0.97
+    assert held["expanded"] - held["plain"] > 0.15 / blocks
 
 
 def test_bad_input() -> None:

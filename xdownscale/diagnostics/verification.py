@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 import xarray as xr
 
-from xdownscale.diagnostics.dayblocks import blocks_of, draws
+from xdownscale.diagnostics.dayblocks import blocks_of, draws, expanded
 from xdownscale.diagnostics.ladder import RESOLUTION, Ladder, merged, stacked
 from xdownscale.diagnostics.measures import BY_THRESHOLD, ERRORS, Measure, measures, total
 from xdownscale.diagnostics.sources import line_up
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["judge", "scores"]
 
-_LEVEL = 0.95
 _NO_INTERVAL = ("truth_quantile", "conservation_max")
 _FOLD = 16
 _SUMMARIES = {
@@ -176,7 +175,7 @@ def judge(
     bounds: dict[str, NDArray[np.float64]] = {}
     if counts is not None:
         again = found.scores(counts[:, groups], comparison, quantiles)
-        bounds = {key: _percentiles(v) for key, v in again.items() if key not in _NO_INTERVAL}
+        bounds = {key: _percentiles(v, counts.shape[1]) for key, v in again.items() if key not in _NO_INTERVAL}
     return _labelled(values, bounds, comparison, asked, quantiles, found, (intervals, block))
 
 
@@ -287,10 +286,9 @@ def _fold(days: list[Day]) -> tuple[dict[str, NDArray[np.float64]], tuple[Ladder
     return sums, tuple(merged(each) for each in zip(*(day.ladders for day in days), strict=True))
 
 
-def _percentiles(replicates: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bounds of the central 95 percent, shape (..., 2); NaN where a replicate has no score."""
-    outer = [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]
-    return np.moveaxis(np.quantile(replicates, outer, axis=0), 0, -1)
+def _percentiles(replicates: NDArray[np.float64], blocks: int) -> NDArray[np.float64]:
+    """Bounds of the 95 percent interval, shape (..., 2); NaN where a replicate has no score."""
+    return np.moveaxis(np.quantile(replicates, expanded(blocks), axis=0), 0, -1)
 
 
 def _labelled(
@@ -327,7 +325,7 @@ def _labelled(
     if bounds:
         out = out.assign_coords(bound=["lower", "upper"])
         out.attrs["intervals"] = (
-            f"central 95 percent of {resampled[0]} resamplings of blocks of {resampled[1]:g} days, "
+            f"95 percent, expanded, of {resampled[0]} resamplings of blocks of {resampled[1]:g} days, "
             f"seed {asked.seed}"
         )
     return out

@@ -3,10 +3,13 @@
 Days of one field are not independent, so blocks of consecutive days are drawn with replacement, on a circle
 so that each day is as likely, of ceil(n^(1/3)) days as the rate of Kuensch has it. The sums over pairs of
 the days drawn are added and turned into semivariances, and a model is fitted, as for the days themselves.
-Bounds are the 2.5 and 97.5 percentiles. They cover the days' chance, not the error of a domain that is too
-small.
+Bounds are those of a 95 percent interval, further out for few blocks (`dayblocks.expanded`). They cover the
+days' chance, not the error of a domain that is too small.
 
-References ---------- Politis and Romano (1992), A circular block-resampling procedure for stationary data.
+References
+----------
+Politis and Romano (1992), A circular block-resampling procedure for stationary data.
+
 Kuensch (1989), The jackknife and the bootstrap for general stationary observations,
 doi:10.1214/aos/1176347265.
 """
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xdownscale.diagnostics.dayblocks import expanded
 from xdownscale.diagnostics.variogram.fit import fit_bins
 
 if TYPE_CHECKING:
@@ -67,7 +71,7 @@ def draws(days: int, replicates: int, seed: int) -> NDArray[np.int64]:
 def bands(
     sums: NDArray[np.float64], *, drawn: NDArray[np.int64], model: Model | None, reach: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Percentiles over the replicates.
+    """Bounds of the 95 percent interval.
 
     Parameters
     ----------
@@ -87,19 +91,21 @@ def bands(
     squares, weight, length, pairs = np.moveaxis(np.tensordot(drawn, sums, axes=1), 1, 0)
     full = np.where(pairs > 0, weight, np.nan)
     gamma, distance = np.maximum(squares, 0.0) / (2 * full), length / full
+    days = drawn.shape[1]
+    levels = expanded(days / min(block_length(days), days - 1))
     if model is None:
-        return _percentiles(gamma), np.empty((2, 0))
+        return _percentiles(gamma, levels), np.empty((2, 0))
     fits = np.stack([
         fit_bins(h, g, n, model=model, reach=reach, quiet=True)
         for h, g, n in zip(distance, gamma, pairs, strict=True)
     ])  # fmt: skip
     sill = fits[:, 0] + fits[:, 3::4].sum(axis=1)
-    return _percentiles(gamma), _percentiles(np.column_stack([fits, sill]))
+    return _percentiles(gamma, levels), _percentiles(np.column_stack([fits, sill]), levels)
 
 
-def _percentiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _percentiles(values: NDArray[np.float64], levels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Over the first axis, of the replicates that have a value; NaN where none has."""
     out = np.full((2, values.shape[1]), np.nan)
     known = np.isfinite(values).any(axis=0)
-    out[:, known] = np.nanquantile(values[:, known], QUANTILES, axis=0)
+    out[:, known] = np.nanquantile(values[:, known], levels, axis=0)
     return out

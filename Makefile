@@ -73,10 +73,13 @@ define FINISHED
 $(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
 	--half --overwrite --config recipes/$@/distil.json --folder $(ASIA)/$@_distilled
 $(RUN) $(ASIA)/$@_valid.zarr --start 2007-$(FIRST) --days 96 --seed 4
-$(BIN)/xdownscale calibrate $(ASIA)/$@_distilled.safetensors $(BUNDLED)/$@.safetensors \
-	--coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS) \
-	--evaluations 2,4,8,fast --crops 24 --default fast --half --overwrite
+$(CALIBRATE) $(ASIA)/$@_distilled.safetensors $(ASIA)/$@_calibrated.safetensors $(HELD_OUT) \
+	--evaluations 2,4,8 --windows 0
+$(CALIBRATE) $(ASIA)/$@_calibrated.safetensors $(BUNDLED)/$@.safetensors $(HELD_OUT) --evaluations fast \
+	--windows 24 --default fast
 endef
+CALIBRATE = $(BIN)/xdownscale calibrate --half --overwrite
+HELD_OUT = --coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS)
 
 .PHONY: $(SEASONS) unet_asia vae_asia
 $(SEASONS): $(STAMP)

@@ -38,7 +38,15 @@ _COLUMNS = (
     "ranks over flat",
 )
 _LINEAR = ("CRPS or MAE over bicubic's MAE", "skill of the model against it", "spread/skill", "R2")
-_STEPS = ("evaluations", "CRPS over bicubic's MAE", "spread/skill", "R2", "99.9 %", *_TEXTURE)
+_STEPS = (
+    "evaluations",
+    "CRPS over bicubic's MAE",
+    "spread/skill",
+    "R2",
+    "99.9 %",
+    *_TEXTURE,
+    "ranks over flat",
+)
 
 
 def main() -> None:
@@ -138,10 +146,11 @@ def _stepped(row: Mapping[str, Any]) -> list[str]:
     return [
         str(row["evaluations"]),
         _error(row),
-        _number(row["spread_skill"]),
+        _spread(row),
         _number(row["r2"], 4),
         _number(row["quantile_0.999"]),
         *map(_number, row["spectrum"]),
+        _ranks(row),
     ]
 
 

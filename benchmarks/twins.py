@@ -57,7 +57,8 @@ def make(folder: Path, size: Size, steps: int) -> dict[str, Path]:
 def spread(model: xdownscale.Downscaler, coarse, fine, size: Size) -> xdownscale.Downscaler:
     """Calibrated on the last tenth of the days, with `fast` its default; not where a crop is too small."""
     if size is not SMALL:
-        model = calibrate(model, coarse, fine[-len(fine) // 10 :], evaluations=(4, "fast"), crop=152)
+        held_out = fine[-len(fine) // 10 :]
+        model = calibrate(model, coarse, held_out, evaluations=(4, "fast"), crop=152, windows=16)
     return model.with_card(replace(model.card, sampler={"name": "fast", "evaluations": 2}))
 
 

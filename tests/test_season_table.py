@@ -44,7 +44,8 @@ def test_numbers() -> None:
         "| **mine**, fast | 1 | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 (0.97-1.05) |"
     )
     assert lines[-5] == (
-        "| mine | 8 | 0.400 (0.35-0.45) | 1.02 | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 |"
+        "| mine | 8 | 0.400 (0.35-0.45) | 1.02 (0.97-1.05) | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 "
+        "| 0.90 | 0.80-1.20 (15 of 17) |"
     )
     raw = {"linear_crps_over_bicubic_mae": 0.41, "linear_r2": 0.98, "linear_skill": 0.5}
     both = season_table.tables({"mine": [ROW, OTHER | raw]})

@@ -93,7 +93,7 @@ def calibrated(
 
         monkeypatch.setattr(fitting, "_BORDER", 8)
         monkeypatch.setattr(module, "_by_wavenumber", watched)
-        settings = {"evaluations": (4,), "members": 4, "crops": 16, "crop": 64} | options
+        settings = {"evaluations": (4,), "members": 4, "crops": 16, "crop": 64, "windows": 0} | options
         return calibrate(model_of(card, spread), *white, **settings), tried
 
     return run
@@ -173,6 +173,10 @@ class TestCalibrate:
         with pytest.raises(ValueError, match="members is 1: expected at least two, for a spread"):
             calibrate(model_of(card, 1.0), *white, members=1)
 
+    def test_less_than_no_windows(self, white: tuple[xr.DataArray, xr.DataArray], card: Card) -> None:
+        with pytest.raises(ValueError, match="windows is -1: expected a number of windows, 0 for none"):
+            calibrate(model_of(card, 1.0), *white, windows=-1)
+
     def test_gaps_do_not_count(
         self, white: tuple[xr.DataArray, xr.DataArray], calibrated: Callable[..., Any]
     ) -> None:
@@ -193,11 +197,20 @@ class TestCalibrate:
         monkeypatch.setattr(fitting, "_BORDER", 8)
         coarse, fine = records
         model = calibrate(
-            tiny_model, coarse, fine.isel(time=[5, 9]), evaluations=(2,), members=2, crops=4, crop=48
+            tiny_model,
+            coarse,
+            fine.isel(time=[5, 9]),
+            evaluations=(2,),
+            members=2,
+            crops=4,
+            crop=48,
+            windows=1,
         )
-        assert list(model.card.inflation) == ["2"]
-        assert all(0.333 <= f <= 3 for f in model.card.inflation["2"])
-        assert replace(model.card, inflation=tiny_model.card.inflation) == tiny_model.card
+        found = {"inflation": model.card.inflation["2"], "member_by_member": model.card.member_by_member["2"]}
+        assert all(0.333 <= f <= 3 for f in found["inflation"])
+        assert found["member_by_member"]["log_deviation"] == [0.0], "it has no climatology"
+        kept = {name: getattr(tiny_model.card, name) | {"2": value} for name, value in found.items()}
+        assert model.card == replace(tiny_model.card, **kept)
         assert model.denoiser is tiny_model.denoiser
 
 

@@ -230,7 +230,7 @@ class TestMemberByMember:
     def test_by_the_cell_s_climate(self, known: Callable[..., Downscaler], merge: Any) -> None:
         climate, fitted = (
             self.climate(),
-            {"log_deviation": [-1, 0], "factor": [0.5, 2.0], "width": [1.0, 0.2]},
+            fitted_to([-1.0, 0.0], [0.5, 2.0], [1.0, 0.2], [0.0, 3.0]),
         )
         parts = known(self.formula).card.architecture | {"climatology": climate.to_dict()}
         models = [
@@ -254,24 +254,35 @@ class TestMemberByMember:
             assert south > 2
             assert north < 0.8
             return
-        for rows, factor, width in ((slice(0, 24), 2.0, 0.2), (slice(24, 48), 0.5, 1.0)):
-            expected = factor * e[:, rows] * np.sqrt(1 + (e[:, rows] / width) ** 2)
+        for rows, factor, width, tail in ((slice(0, 24), 2.0, 0.2, 3.0), (slice(24, 48), 0.5, 1.0, 0.0)):
+            square = (e[:, rows] / width) ** 2
+            expected = factor * e[:, rows] * (1 + tail * square / (1 + square))
             np.testing.assert_allclose(moved[:, rows], expected, atol=5e-3)
 
-    def test_not_of_other_numbers_of_evaluations(self, known: Callable[..., Downscaler]) -> None:
-        fitted = {"log_deviation": [0.0], "factor": [0.5], "width": [1.0]}
+    def test_other_numbers_of_evaluations_take_the_nearest(self, known: Callable[..., Downscaler]) -> None:
+        near, far = (fitted_to([0.0], [f], [1.0], [0.0]) for f in (0.5, 2.0))
         y, options = lognormal(GRID), replace(OPTIONS, sampler=Sampler("midpoint", 2))
-        given: dict[str, Any] = {"residual_scale": 0.05}
-        one = draw(known(self.formula, member_by_member={"4": fitted}, **given), y, GRID, [TODAY], options)
-        two = draw(known(self.formula, **given), y, GRID, [TODAY], options)
+        one, two, three = (
+            draw(known(self.formula, member_by_member=m, residual_scale=0.05), y, GRID, [TODAY], options)
+            for m in ({"4": near, "16": far}, {"2": near}, {"fast": far})
+        )
         np.testing.assert_array_equal(one.values, two.values)
+        bare = draw(known(self.formula, residual_scale=0.05), y, GRID, [TODAY], options)
+        np.testing.assert_array_equal(three.values, bare.values, "what was fitted for `fast` is its own")
+        assert not np.array_equal(one.values, bare.values)
 
     def test_the_mean_stays(self, known: Callable[..., Downscaler]) -> None:
-        fitted = {"log_deviation": [0.0], "factor": [0.5], "width": [1.0]}
+        fitted = fitted_to([0.0], [0.5], [1.0], [0.0])
         y, options = lognormal(GRID), replace(OPTIONS, product="mean")
         one = draw(known(self.formula, member_by_member={"4": fitted}), y, GRID, [TODAY], options)
         two = draw(known(self.formula), y, GRID, [TODAY], options)
         np.testing.assert_array_equal(one.values, two.values)
+
+
+def fitted_to(climate: list[float], factor: list[float], width: list[float], tail: list[float]) -> Any:
+    """What a card holds of members moved about their mean."""
+    slope = [1.0] * len(climate)
+    return {"log_deviation": climate, "slope": slope, "factor": factor, "width": width, "tail": tail}
 
 
 class TestSameBits:

@@ -21,7 +21,7 @@ def changed(card: Card, **changes: Any) -> str:
     return json.dumps(content)
 
 
-MOVED = {"log_deviation": [0.0], "factor": [0.9], "width": [3.0]}
+MOVED = {"log_deviation": [0.0], "slope": [1.0], "factor": [0.9], "width": [3.0], "tail": [0.5]}
 
 
 def test_round_trip_is_exact(make_card: Callable[..., Card]) -> None:
@@ -168,6 +168,7 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": MOVED | {"factor": [1.0, 1.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"slope": [1.0, 1.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"slope": [1000.0]}}, "from -100"),
+        ("member_by_member", {"fast": MOVED | {"tail": [-1.0]}}, "from 0"),
         ("residual_scale", 0.0, "from 1e-09"),
         ("source_quantiles", [0.0, 1.0], "101 quantiles or none"),
         ("source_quantiles", [1.0] + [0.0] * 100, "ascending"),

@@ -1,4 +1,4 @@
-"""Member-by-member calibration: a slope, a factor and a width by the cell's climate."""
+"""Member-by-member calibration: a slope, a factor and a tail by the cell's climate."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ import torch
 
 from xdownscale.models.members import MemberByMember, stretched
 
-FITTED = MemberByMember((-2.0, 0.0, 1.0), (0.5, 1.0, 2.0), (0.1, 1.0, 1.0), (0.2, 1.0, 1.0))
+FITTED = MemberByMember(
+    (-2.0, 0.0, 1.0),
+    slope=(0.2, 1.0, 1.0),
+    factor=(0.5, 1.0, 2.0),
+    width=(0.1, 1.0, 1.0),
+    tail=(3.0, 1.0, 0.0),
+)
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
     climate = np.stack([np.zeros(6), [-9.0, -2.0, -1.0, 0.5, 1.0, 7.0]])
     near, far, nothing = np.full(6, 1e-5), np.full(6, 1e5), np.zeros(6)
+    half = np.array([0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
     factor = np.array([0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
     np.testing.assert_allclose(FITTED.moved(nothing, near, climate) / near, factor, rtol=1e-6)
-    width = np.array([0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
-    np.testing.assert_allclose(FITTED.moved(nothing, far, climate) / far**2, factor / width, rtol=1e-6)
+    tail = np.array([3.0, 3.0, 2.0, 0.5, 0.0, 0.0])
+    np.testing.assert_allclose(FITTED.moved(nothing, far, climate) / far, factor * (1 + tail), rtol=1e-6)
+    expected = factor * half * (1 + tail / 2)
+    np.testing.assert_allclose(FITTED.moved(nothing, half, climate), expected, rtol=1e-6)
     slope = [0.2, 0.2, 0.6, 1.0, 1.0, 1.0]
     np.testing.assert_allclose(FITTED.moved(np.ones(6), nothing, climate), slope)
 
@@ -35,10 +44,11 @@ def test_arrays_and_tensors_alike() -> None:
     np.testing.assert_allclose(found.numpy(), FITTED.moved(mean, departure, climate), rtol=1e-12)
 
 
-def test_departs_in_proportion_within_the_width_and_by_the_square_beyond() -> None:
+def test_departs_in_proportion_near_the_mean_and_in_a_larger_one_far_from_it() -> None:
     near, far = 1e-4, 1e4
-    assert stretched(np.array([near, 1.0, far]), 1.0) == pytest.approx([near, np.sqrt(2), far**2])
-    np.testing.assert_allclose(stretched(-3.0, 2.0), -stretched(3.0, 2.0))
+    assert stretched(np.array([near, 1.0, far]), 1.0, 3.0) == pytest.approx([near, 2.5, 4 * far])
+    np.testing.assert_allclose(stretched(-3.0, 2.0, 1.0), -stretched(3.0, 2.0, 1.0))
+    assert stretched(0.7, 1.0, 0.0) == 0.7, "no tail"
 
 
 def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
@@ -49,22 +59,20 @@ def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
     assert found.dtype == torch.float32
     torch.testing.assert_close(found[1], mean[0])
     assert bool((found.diff(dim=0) > 0).all())
-    torch.testing.assert_close(found[2, 1], torch.tensor(4 + 0.3 * np.sqrt(1.09)).float())
-    torch.testing.assert_close(found[2, 0], torch.tensor(4 + 0.5 * 0.3 * np.sqrt(10.0)).float())
+    torch.testing.assert_close(found[2, 1], torch.tensor(4 + 0.3 * (1 + 0.09 / 1.09)).float())
+    torch.testing.assert_close(found[2, 0], torch.tensor(4 + 0.5 * 0.3 * (1 + 3 * 9 / 10)).float())
 
 
 def test_through_a_card_s_lists() -> None:
     assert MemberByMember.from_dict(FITTED.to_dict()) == FITTED
-    first = {name: values for name, values in FITTED.to_dict().items() if name != "slope"}
-    assert MemberByMember.from_dict(first).slope == (1.0, 1.0, 1.0), "before there were slopes"
 
 
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        (((0.0, 1.0), (1.0,), (1.0,)), r"have \[2, 1, 1, 2\] values: expected equally many"),
-        (((), (), ()), "expected equally many"),
-        (((0.0, 0.0), (1.0, 1.0), (1.0, 1.0)), "expected ascending knots"),
+        (((0.0, 1.0), *[(1.0,)] * 4), r"have \[2, 1, 1, 1, 1\] values: expected equally many"),
+        (((),) * 5, "expected equally many"),
+        (((0.0, 0.0), *[(1.0, 1.0)] * 4), "expected ascending knots"),
     ],
 )
 def test_lists_that_do_not_fit(lists: tuple[tuple[float, ...], ...], message: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xdownscale.models import Downscaler
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "work"]
 
 _BORDER = 48  # as far as the network reaches
 
@@ -36,10 +36,15 @@ def calibrate(
     members: int = 4,
     crops: int = 16,
     crop: int = 224,
+    windows: int = 8,
     seed: int = 0,
     report: Callable[[int], Any] | None = None,
 ) -> Downscaler:
     """Fit the spread for each number of evaluations, and the correlation of the starting noise by days.
+
+    First the starting noise, scale by scale, on crops; then how members are moved about their mean, on
+    windows as wide as a domain (`windows=0` leaves them where they are). A distilled network mixes its
+    scales: `"fast"` has the second alone.
 
     Parameters
     ----------
@@ -48,26 +53,31 @@ def calibrate(
         Days the model was not trained on; the coarse record may reach further back.
     evaluations : sequence of int, or "fast"
         Of the network; "fast" for the sampler of that name.
-    members, crops : int
-        Draws a crop, at least two, and crops in all (four a batch). For "fast" there is a window for every
-        crop, of another day each while there are days.
+    members : int, >= 2
+        Draws a crop or window.
+    crops : int
+        In all, four a batch.
     crop : int [fine cells]
-        Side of a crop, more than 96. A window has 768, or as many as the record has.
+        Side of a crop, more than 96.
+    windows : int
+        In all, of another day each while there are days; of 768 cells a side, or as many as the record has.
+        One with four members takes some 10 s of an idle core for each evaluation.
     seed : int
     report : callable, optional
-        Called with the number of crops that are done, of `crops` for each number of evaluations.
+        Called with how many crops and windows are done, of `work` in all.
 
     Returns
     -------
     Downscaler
-        The same networks; its card holds `inflation` for each number of evaluations, at 17 wavenumbers,
-        `member_by_member` for "fast", and `day_correlation` (0 where no two of the days follow each other).
+        The same networks; its card holds `inflation`, at 17 wavenumbers, and `member_by_member` for each of
+        the numbers, what it held for others, and `day_correlation` (0 where no two of the days follow each
+        other).
 
     Raises
     ------
     ValueError
-        If there are fewer than two members, the crop is not wider than twice the border that is left out,
-        or the record has no room for it.
+        If there are fewer than two members, or less than no windows, the crop is not wider than twice the
+        border that is left out, or the record has no room for it.
 
     Examples
     --------
@@ -75,13 +85,15 @@ def calibrate(
     >>> run = nature_run.NatureRun("2005-07-01", days=2, region=(28, 36, 40, 48), spinup=0)
     >>> fine, coarse = (d.DUEXTTAU for d in nature_run.to_datasets(run))
     >>> from xdownscale import resolve
-    >>> options = {"evaluations": [2], "members": 2, "crops": 4, "crop": 104}
+    >>> options = {"evaluations": [2], "members": 2, "crops": 4, "crop": 104, "windows": 1}
     >>> model = calibrate(resolve("jja_asia"), coarse, fine, **options)
-    >>> list(model.card.inflation), len(model.card.inflation["2"])
-    (['2'], 17)
+    >>> len(model.card.inflation["2"]), list(model.card.member_by_member["2"])
+    (17, ['log_deviation', 'slope', 'factor', 'width', 'tail'])
     """
     if members < 2:
         raise ValueError(f"members is {members}: expected at least two, for a spread")
+    if windows < 0:
+        raise ValueError(f"windows is {windows}: expected a number of windows, 0 for none")
     if crop <= 2 * _BORDER:
         raise ValueError(
             f"crop is {crop}: expected more than {2 * _BORDER}, since {_BORDER} cells a side are left out"
@@ -93,23 +105,32 @@ def calibrate(
         batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
-    factors, moved = {}, {}
-    report = report or _untold
-    for before, number in enumerate(evaluations):
-        if number == "fast":
-            some = np.resize(generator(seed, 0, 8).permutation(len(pairs.days)), crops)
-            told = partial(_further, report, before * crops)
-            moved["fast"] = member_by_member(model, pairs, some, members, WIDTH, seed, told).to_dict()
-        else:
-            sampler = model.sampler_of(number)
-            factors[str(number)] = inflation(
-                model, batches, _BORDER, sampler, members, seed, pairs.coarse.grid
-            )
-        report((before + 1) * crops)
+    some = np.resize(generator(seed, 0, 8).permutation(len(pairs.days)), windows)
+    done, report = 0, report or _untold
+    for number in evaluations:
+        key, sampler = str(number), model.sampler_of(number)
+        model = model.with_card(model.card.without(key))
+        if number != "fast":
+            factors = inflation(model, batches, _BORDER, sampler, members, seed, pairs.coarse.grid)
+            model = model.with_card(replace(model.card, inflation=model.card.inflation | {key: factors}))
+        if windows:
+            told = partial(_further, report, done + work([number], crops, 0))
+            moved = member_by_member(model, pairs, some, sampler, members, WIDTH, seed, told).to_dict()
+            fitted = model.card.member_by_member | {key: moved}
+            model = model.with_card(replace(model.card, member_by_member=fitted))
+        done += work([number], crops, windows)
+        report(done)
     by_day = correlation(model, pairs, config, len(batches), seed)
-    return model.with_card(
-        replace(model.card, inflation=factors, member_by_member=moved, day_correlation=by_day)
-    )
+    return model.with_card(replace(model.card, day_correlation=by_day))
+
+
+def work(evaluations: Sequence[int | Literal["fast"]], crops: int, windows: int) -> int:
+    """How many crops and windows a calibration draws on.
+
+    >>> work([2, "fast"], 16, 8)
+    32
+    """
+    return sum(windows if number == "fast" else windows + crops for number in evaluations)
 
 
 def _untold(done: int) -> None:

@@ -1,10 +1,10 @@
 """Members as they are drawn, moved about their mean so that ranks are flat and spread equals skill.
 
-A distilled network mixes its scales, so that they cannot be judged one by one, and leaves the same share of
-noise wherever it is: too much where the residual hardly varies. Its errors have heavier tails than its
-members: spread that equals skill as a root mean square is too wide for most cells. By the cell's
-climatological deviation, slopes take the mean as near to the truth as it can come and factors make the ranks
-of the truth flat; one width, in units of the members' own deviation there, brings spread to skill
+Scales are judged one by one before (`inflation`); cells are judged here. A network leaves the same share of
+noise wherever it is: too much where the residual hardly varies. Its errors are more peaked and have heavier
+tails than its members: spread that equals skill as a root mean square is too wide for most cells. By the
+cell's climatological deviation, slopes take the mean as near to the truth as it can come and factors make the
+ranks of the truth flat; one tail, beyond the members' own deviation there, brings spread to skill
 (`models.members`).
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from xdownscale.diffusion.sample import Sampler
     from xdownscale.grid import Grid
     from xdownscale.models import Downscaler
 
@@ -47,7 +48,7 @@ _BINS = 20
 _ROUNDS = 3
 _FACTORS = (0.02, 10.0)
 _SLOPES = (0.0, 2.0)
-_TAILS = (1.5, 100.0)
+_TAILS = (0.01, 30.0)
 _HALVINGS = 14
 
 
@@ -94,20 +95,22 @@ def member_by_member(
     model: Downscaler,
     pairs: Pairs,
     days: NDArray[np.int64],
+    sampler: Sampler,
     members: int,
     side: int,
     seed: int,
     report: Callable[[int], Any],
 ) -> MemberByMember:
-    """Fit `fast` on a window of each day.
+    """Fit one number of evaluations on a window of each day.
 
     Parameters
     ----------
     model : Downscaler
-        What is on its card for `fast` is left out.
+        Draws begin with what noise is on its card for the sampler.
     pairs : Pairs
     days : ndarray of int
         Positions among the days of the pairs.
+    sampler : Sampler
     members : int, >= 2
     side : int [fine cells]
     seed : int
@@ -120,7 +123,7 @@ def member_by_member(
     """
     windows = []
     for number in range(len(days)):
-        windows.append(_window_of(model, pairs, days, number, members, side, seed))
+        windows.append(_window_of(model, pairs, days, number, sampler, members, side, seed))
         report(number + 1)
     fitted = fit(Sampled.joined([window.cells() for window in windows]))
     for _ in range(_ROUNDS - 1):
@@ -129,7 +132,7 @@ def member_by_member(
 
 
 def fit(cells: Sampled) -> MemberByMember:
-    """Slopes and factors by twentieths of the climatological deviation, and the width that goes with them.
+    """Slopes and factors by twentieths of the climatological deviation, and the tail that goes with them.
 
     Parameters
     ----------
@@ -138,8 +141,8 @@ def fit(cells: Sampled) -> MemberByMember:
     Returns
     -------
     MemberByMember
-        Slopes between 0 and 2, by least squares; factors between 0.02 and 10; widths 1.5 to 100 times the
-        members' own deviation.
+        Slopes between 0 and 2, by least squares; factors between 0.02 and 10; widths, the members' own
+        deviation; the tail, 0.01 to 30.
 
     Raises
     ------
@@ -148,34 +151,32 @@ def fit(cells: Sampled) -> MemberByMember:
     """
     if not cells.truth.size:
         raise ValueError(
-            "no cell of the windows has a fine value to judge `fast` by: give days with known cells, or more "
-            "crops"
+            "no cell of the windows has a fine value to judge members by: give days with known cells, or "
+            "more windows"
         )
     log_deviation = cells.climate[1]
     edges = np.unique(np.quantile(log_deviation, np.linspace(0, 1, _BINS + 1)))
     numbers = np.clip(np.searchsorted(edges, log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
     bins = [cells.of(numbers == b) for b in np.unique(numbers)]
     knots = [float(np.average(b.climate[1], weights=b.area)) for b in bins]
-    scales = [
+    widths = [
         max(float(np.sqrt(np.average((b.departure**2).mean(axis=0), weights=b.area))), 1e-6) for b in bins
     ]
     slopes = [_slope(b) for b in bins]
 
     def fitted(tail: float) -> MemberByMember:
-        widths = [tail * scale for scale in scales]
-        factors = [_flat(*each) for each in zip(bins, widths, slopes, strict=True)]
-        return MemberByMember(
-            *(tuple(float(f"{v:.5g}") for v in values) for values in (knots, factors, widths, slopes))
-        )
+        factors = [_flat(b, slope, width, tail) for b, slope, width in zip(bins, slopes, widths, strict=True)]
+        lists = (knots, slopes, factors, widths, [tail] * len(bins))
+        return MemberByMember(*(tuple(float(f"{v:.5g}") for v in values) for values in lists))
 
     def too_narrow(tail: float) -> bool:
         return _reliability(cells, fitted(tail)) < 1
 
-    return fitted(_bisected(too_narrow, *reversed(_TAILS)))
+    return fitted(_bisected(too_narrow, *_TAILS))
 
 
 def _bisected(short: Callable[[float], bool], low: float, high: float) -> float:
-    """Where `short` ends on the way from low to high, which may be the smaller one; the end if nowhere."""
+    """Where `short` ends on the way from low to high; the end if nowhere."""
     for _ in range(_HALVINGS):
         middle = float(np.sqrt(low * high))
         low, high = (middle, high) if short(middle) else (low, middle)
@@ -192,10 +193,11 @@ def _slope(cells: Sampled) -> float:
     return float(np.clip((cells.area * steps * goes).sum() / square, *_SLOPES))
 
 
-def _flat(cells: Sampled, width: float, slope: float) -> float:
+def _flat(cells: Sampled, slope: float, width: float, tail: float) -> float:
     """The factor with which outer ranks are neither too many nor too few."""
     normal = cells.climate[0]
-    centre, moved = normal + slope * (cells.mean - normal) + cells.change, stretched(cells.departure, width)
+    centre = normal + slope * (cells.mean - normal) + cells.change
+    moved = stretched(cells.departure, width, tail)
     ranks = np.arange(len(moved) + 1)
     outer = (ranks - ranks.mean()) ** 2
 
@@ -262,7 +264,14 @@ class _Window:
 
 
 def _window_of(
-    model: Downscaler, pairs: Pairs, days: NDArray[np.int64], number: int, members: int, side: int, seed: int
+    model: Downscaler,
+    pairs: Pairs,
+    days: NDArray[np.int64],
+    number: int,
+    sampler: Sampler,
+    members: int,
+    side: int,
+    seed: int,
 ) -> _Window:
     """One of the days, drawn on a window of its own."""
     coarse_day, fine_day = pairs.days[days[number]]
@@ -271,12 +280,12 @@ def _window_of(
     values, _ = part.history(coarse_day, model.history, model.card.step)
     today, last = pairs.coarse.instants[coarse_day], len(values) - 1
     instants = [today - (last - day) * model.card.step for day in range(len(values))]
-    bare, tiling = model.with_card(model.card.without("fast")), Tiling(patch=None)
-    domain = Domain(bare, grid, lay(bare, grid, tiling))
+    tiling = Tiling(patch=None)
+    domain = Domain(model, grid, lay(model, grid, tiling))
     past = _past(part, fine_day, window, model) if model.past else None
 
-    options = Options(tuple(range(members)), seed, "draw", model.sampler_of("fast"), tiling)
-    place(bare, options.device)
+    options = Options(tuple(range(members)), seed, "draw", sampler, tiling)
+    place(model, options.device)
     with torch.inference_mode():
         day = Day.of(domain, values, instants, last, past)
         found = [sampled(day, options, member) for member in options.members]

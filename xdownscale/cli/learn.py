@@ -137,9 +137,12 @@ def train(
 @click.option(
     "--default", type=EVALUATIONS, help="What is drawn with where nothing is asked; kept if not given."
 )
-@click.option("--members", type=click.IntRange(2), default=4, help="Draws a crop.")
+@click.option("--members", type=click.IntRange(2), default=4, help="Draws a crop or window.")
 @click.option("--crops", type=click.IntRange(4), default=16, help="Crops in all.")
 @click.option("--crop", type=click.IntRange(8), default=224, help="Side of a crop, in fine cells.")
+@click.option(
+    "--windows", type=click.IntRange(0), default=8, help="Windows in all, of 768 fine cells a side."
+)
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
@@ -148,19 +151,21 @@ def train(
 def calibrate(source: str, target: Path, **given: Any) -> None:
     """Fit the spread of MODEL on days it was not trained on, and write the model to OUT."""
     from xdownscale.calibration import calibrate as run
+    from xdownscale.calibration.fitting import work
     from xdownscale.registry import resolve
 
     with plainly():
         check_output(target, overwrite=given["overwrite"])
         low, high = (record(given[name], given) for name in ("coarse", "fine"))
         last = given["last"] or high.sizes["time"]
-        options = {name: given[name] for name in ("members", "crops", "crop", "seed")}
+        options = {name: given[name] for name in ("members", "crops", "crop", "windows", "seed")}
         numbers = [n if n == "fast" else int(n) for n in given["evaluations"].split(",")]
         model = resolve(source)
         if given["dry_run"]:
             click.echo(f"{model!r}\nfine record {_size(high)}, its last {last} days\nwould write {target}")
             return
-        with steps_done(given["crops"] * len(numbers), "calibrate", unit="crop") as report:
+        steps = work(numbers, given["crops"], given["windows"])
+        with steps_done(steps, "calibrate", unit="crop") as report:
             fine = high.isel(time=slice(-last, None))
             model = run(model, low, fine, evaluations=numbers, report=report, **options)
         if given["default"] is not None:

@@ -175,7 +175,9 @@ def judge(
     bounds: dict[str, NDArray[np.float64]] = {}
     if counts is not None:
         again = found.scores(counts[:, groups], comparison, quantiles)
-        bounds = {key: _percentiles(v, counts.shape[1]) for key, v in again.items() if key not in _NO_INTERVAL}
+        bounds = {
+            key: _percentiles(v, counts.shape[1]) for key, v in again.items() if key not in _NO_INTERVAL
+        }
     return _labelled(values, bounds, comparison, asked, quantiles, found, (intervals, block))
 
 

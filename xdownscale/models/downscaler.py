@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -38,6 +38,7 @@ __all__ = ["Downscaler", "sampler_key"]
 
 _CLIMATOLOGY = "climatology.maps"
 _USUAL = 4
+_Fitted = TypeVar("_Fitted")
 
 
 class Downscaler:
@@ -72,7 +73,7 @@ class Downscaler:
     >>> import xdownscale
     >>> model = xdownscale.resolve("jja_asia")
     >>> model, model.history, model.sampler
-    (<Downscaler jja_asia 0.6.0: flow, 1,389,020 weights>, 5, Sampler(name='fast', evaluations=2))
+    (<Downscaler jja_asia 0.7.0: flow, 1,389,020 weights>, 5, Sampler(name='fast', evaluations=2))
     """
 
     def __init__(
@@ -277,16 +278,11 @@ class Downscaler:
 
     def inflation(self, sampler: Sampler) -> list[float]:
         """Factors on the starting noise, fitted for this number of evaluations (else for the nearest)."""
-        if sampler.name == "fast":
-            return self.card.inflation.get("fast", [1.0])
-        fitted = {int(k): v for k, v in self.card.inflation.items() if k != "fast"}
-        if not fitted:
-            return [1.0]
-        return fitted[min(fitted, key=lambda n: (abs(n - sampler.evaluations), n))]
+        return _nearest(self.card.inflation, sampler) or [1.0]
 
     def member_by_member(self, sampler: Sampler) -> MemberByMember | None:
-        """How a sampler's draws are moved about the conditional mean; None where that was not fitted."""
-        fitted = self.card.member_by_member.get(sampler_key(sampler))
+        """How members are moved, fitted for this number of evaluations (else the nearest); None if not."""
+        fitted = _nearest(self.card.member_by_member, sampler)
         return None if fitted is None else MemberByMember.from_dict(fitted)
 
     def climate(self, window: Grid) -> Tensor:
@@ -372,6 +368,16 @@ class Downscaler:
 def sampler_key(sampler: Sampler) -> str:
     """Where a card keeps what was fitted for a sampler."""
     return "fast" if sampler.name == "fast" else str(sampler.evaluations)
+
+
+def _nearest(fitted: Mapping[str, _Fitted], sampler: Sampler) -> _Fitted | None:
+    """What was fitted for a sampler's number of evaluations, or the nearest; `fast` stands alone."""
+    if sampler.name == "fast":
+        return fitted.get("fast")
+    numbers = [int(key) for key in fitted if key != "fast"]
+    if not numbers:
+        return None
+    return fitted[str(min(numbers, key=lambda n: (abs(n - sampler.evaluations), n)))]
 
 
 def _networks(card: Card) -> tuple[Denoiser, Encoder | None, Second | None]:

@@ -249,15 +249,13 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
-    lists = {
-        "log_deviation": _listed(_number(-100, 100), 1, 64),
-        "factor": _listed(_number(1e-3, 1e3), 1, 64),
-        "width": _listed(_number(1e-6, 1e6), 1, 64),
-        "slope": _listed(_number(-100, 100), 1, 64),
-    }
-    if isinstance(value, Mapping) and "slope" not in value:
-        del lists["slope"]
-    found = _record(**lists)(value)
+    found = _record(
+        log_deviation=_listed(_number(-100, 100), 1, 64),
+        slope=_listed(_number(-100, 100), 1, 64),
+        factor=_listed(_number(1e-3, 1e3), 1, 64),
+        width=_listed(_number(1e-6, 1e6), 1, 64),
+        tail=_listed(_number(0, 1e3), 1, 64),
+    )(value)
     return dict(MemberByMember.from_dict(found).to_dict())
 
 

@@ -114,15 +114,10 @@ def _named(source: str) -> str:
 
 
 def _judged(row: Mapping[str, Any]) -> list[str]:
-    skill = (
-        f"{_number(row['skill'])} ({_number(row.get('skill_low'))} to {_number(row.get('skill_high'))})"
-        if "skill" in row
-        else "-"
-    )
     return [
         f"{row['cells'].replace('x', ' x ')}, {row['days']}",
         _error(row),
-        skill,
+        _skill(row),
         _spread(row),
         _number(row["r2"], 4),
         _number(row["quantile_0.99"]),
@@ -134,11 +129,12 @@ def _judged(row: Mapping[str, Any]) -> list[str]:
 
 
 def _in_linear_space(row: Mapping[str, Any]) -> list[str]:
+    raw = {key.removeprefix("linear_"): value for key, value in row.items() if key.startswith("linear_")}
     return [
-        _number(row["linear_crps_over_bicubic_mae"], 3),
-        _number(row.get("linear_skill")),
-        _number(row.get("linear_spread_skill")),
-        _number(row["linear_r2"], 4),
+        _error(raw),
+        _skill(raw),
+        _spread(raw),
+        _number(raw["r2"], 4),
     ]
 
 
@@ -159,9 +155,18 @@ def _error(row: Mapping[str, Any]) -> str:
     return _number(row["crps_over_bicubic_mae"], 3) + bounds
 
 
+def _skill(row: Mapping[str, Any]) -> str:
+    return _bounded(row, "skill", " to ")
+
+
 def _spread(row: Mapping[str, Any]) -> str:
-    low, high = (row.get(f"spread_skill_{end}") for end in ("low", "high"))
-    return _number(row["spread_skill"]) + ("" if low is None else f" ({_number(low)}-{_number(high)})")
+    return _bounded(row, "spread_skill", "-")
+
+
+def _bounded(row: Mapping[str, Any], key: str, until: str) -> str:
+    low, high = (row.get(f"{key}_{end}") for end in ("low", "high"))
+    bounds = "" if low is None else f" ({_number(low)}{until}{_number(high)})"
+    return _number(row.get(key)) + bounds
 
 
 def _ranks(row: Mapping[str, Any]) -> str:

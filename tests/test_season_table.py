@@ -28,6 +28,7 @@ ROW = {
     "members": 16,
 }
 OTHER = ROW | {"name": "bicubic", "evaluations": None, "spread_skill": None, "ranks": None, "skill": 0.6}
+OTHER |= {"skill_low": 0.5, "skill_high": 0.7}
 for key in ("ranks_flat", "spread_skill_low", "spread_skill_high"):
     del OTHER[key]
 
@@ -39,7 +40,9 @@ def test_numbers() -> None:
         "| **mine**, fast | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 (0.97-1.05) | 0.9877 | 1.00 | 0.97 "
         "| - | 1.00 | 0.99 | 0.98 | 0.97 | 0.90 | 0.96-1.01 | 0.80-1.20 (15 of 17) |"
     )
-    assert lines[3].startswith("| bicubic | 41 x 61, 5 | 0.400 (0.35-0.45) | 0.60 (- to -) | - | 0.9877 |")
+    assert lines[3].startswith(
+        "| bicubic | 41 x 61, 5 | 0.400 (0.35-0.45) | 0.60 (0.50 to 0.70) | - | 0.9877 |"
+    )
     assert lines[-1].startswith(
         "| **mine**, fast | 1 | 41 x 61, 5 | 0.400 (0.35-0.45) | - | 1.02 (0.97-1.05) |"
     )
@@ -47,9 +50,12 @@ def test_numbers() -> None:
         "| mine | 8 | 0.400 (0.35-0.45) | 1.02 (0.97-1.05) | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 "
         "| 0.90 | 0.80-1.20 (15 of 17) |"
     )
-    raw = {"linear_crps_over_bicubic_mae": 0.41, "linear_r2": 0.98, "linear_skill": 0.5}
-    both = season_table.tables({"mine": [ROW, OTHER | raw]})
-    assert "| bicubic | 0.410 | 0.50 | - | 0.9800 |" in both.splitlines()
+    raw = {"linear_crps_over_bicubic_mae": 0.41, "linear_r2": 0.98, "linear_low": 0.4, "linear_high": 0.43}
+    spread = {"spread_skill": 1.1, "spread_skill_low": 1.05, "spread_skill_high": 1.2}
+    mine = ROW | raw | {f"linear_{key}": value for key, value in spread.items()}
+    both = season_table.tables({"mine": [mine, OTHER | raw | {"linear_skill": 0.5}]}).splitlines()
+    assert "| **mine**, fast | 0.410 (0.40-0.43) | - | 1.10 (1.05-1.20) | 0.9800 |" in both
+    assert "| bicubic | 0.410 (0.40-0.43) | 0.50 | - | 0.9800 |" in both
     widths = {line.count("|") for line in lines if line}
     assert len(widths) == 3, "each table has one number of columns"
 

@@ -105,6 +105,15 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     )
     assert found["linear_r2"] == pytest.approx(float(raw.r2.sel(source="prediction")), abs=1e-4)
     assert "linear_skill" not in found
+    low, high = raw.crps_interval.sel(source="prediction") / raw.mae.sel(source="bicubic")
+    assert (found["linear_low"], found["linear_high"]) == pytest.approx((float(low), float(high)), abs=1e-4)
+    low, high = raw.spread_skill_interval.sel(source="prediction")
+    assert found["linear_spread_skill_low"] == pytest.approx(float(low), abs=1e-4)
+    assert found["linear_spread_skill_high"] == pytest.approx(float(high), abs=1e-4)
+    low, high = raw.crpss_interval.sel(source="bicubic")
+    assert table["bicubic"]["linear_skill_low"] == pytest.approx(float(low), abs=1e-4)
+    assert table["bicubic"]["linear_skill_high"] == pytest.approx(float(high), abs=1e-4)
+    assert "linear_spread_skill_low" not in table["bicubic"]
     assert "linear_spread_skill" not in table["bicubic"]
     assert table["bicubic"]["linear_skill"] == pytest.approx(
         1 - found["linear_crps_over_bicubic_mae"], abs=2e-4

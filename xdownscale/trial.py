@@ -153,25 +153,31 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         if found.attrs.get("smoothing"):
             row["smoothing"] = found.attrs["smoothing"]
         if int(one["members"]) > 1:
-            if "spread_skill_interval" in one:
-                bounds = one["spread_skill_interval"].values
-                row |= {"spread_skill_low": _rounded(bounds[0]), "spread_skill_high": _rounded(bounds[1])}
             ranks = one["rank_histogram"].dropna("rank").values * (int(one["members"]) + 1)
             row["ranks"] = [_rounded(np.nanmin(ranks)), _rounded(np.nanmax(ranks))]
             if "rank_histogram_interval" in one:
                 bounds = one["rank_histogram_interval"].transpose("bound", "rank").values * len(ranks)
                 row["ranks_flat"] = int(((bounds[0] <= 1) & (bounds[1] >= 1)).sum())
-        row |= _texture(one)
-        if "crps_interval" in one:
-            bounds = one["crps_interval"].values / unit
-            row |= {"low": _rounded(bounds[0]), "high": _rounded(bounds[1])}
+        row |= _texture(one) | _bounds(one, unit)
         if name != "prediction":
             row["skill"] = _rounded(one["crpss"])
-            if "crpss_interval" in one:
-                bounds = one["crpss_interval"].values
-                row |= {"skill_low": _rounded(bounds[0]), "skill_high": _rounded(bounds[1])}
         out.append(row)
     return out
+
+
+def _bounds(one: xr.Dataset, unit: float) -> dict[str, Any]:
+    """Of a source's CRPS over a unit, its spread over skill, and the skill of the prediction against it."""
+    wanted = {"": ("crps", unit)}
+    if int(one["members"]) > 1:
+        wanted["spread_skill_"] = ("spread_skill", 1.0)
+    if str(one["source"].values) != "prediction":
+        wanted["skill_"] = ("crpss", 1.0)
+    found = {}
+    for key, (name, by) in wanted.items():
+        if f"{name}_interval" in one:
+            low, high = one[f"{name}_interval"].values / by
+            found |= {f"{key}low": _rounded(low), f"{key}high": _rounded(high)}
+    return found
 
 
 def _linear(found: xr.Dataset, name: str) -> dict[str, Any]:
@@ -183,7 +189,8 @@ def _linear(found: xr.Dataset, name: str) -> dict[str, Any]:
         "spread_skill": one["spread_skill"] if int(one["members"]) > 1 else None,
         "skill": one["crpss"] if name != "prediction" else None,
     }
-    return {f"linear_{key}": _rounded(value) for key, value in scores.items() if value is not None}
+    known = {key: _rounded(value) for key, value in scores.items() if value is not None}
+    return {f"linear_{key}": value for key, value in (known | _bounds(one, unit)).items()}
 
 
 def _texture(one: xr.Dataset) -> dict[str, Any]:

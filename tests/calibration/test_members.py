@@ -12,7 +12,7 @@ import pytest
 from xdownscale import Tiling, predict
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
-from xdownscale.calibration.members import Sampled, fit
+from xdownscale.calibration.members import Sampled, by_level, fit
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, refined
 from xdownscale.models.downscaler import Downscaler
@@ -41,7 +41,12 @@ def cells(seed: int, departs: Any, errs: Any, *, tails: float = np.inf, count: i
 
 def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any) -> Sampled:
     """Cells in which conservation changes nothing."""
-    return Sampled(mean, departure, mean, 0 * departure, truth, area, climate)
+    return Sampled(mean, departure, mean, 0 * departure, truth, area, climate, 0 * truth)
+
+
+def flat(given: Sampled) -> float:
+    """The factor for all cells that makes ranks flat without a tail."""
+    return module._flat(given, 1.0, 1.0, 0.0, ((0.0,), (1.0,)))
 
 
 def ranks(given: Sampled, drawn: NDArray[np.float64], members: int = MEMBERS) -> NDArray[np.float64]:
@@ -66,7 +71,7 @@ class TestFit:
         """Where errors have tails, a factor makes ranks flat or spread equal to skill; with a tail, both."""
         given, other = (cells(seed, np.exp, np.exp, tails=4.0, count=200_000) for seed in (0, 1))
         found = fit(given)
-        plain = replace(found, factor=(module._flat(given, 1.0, 1.0, 0.0),) * 20, tail=(0.0,) * 20)
+        plain = replace(found, factor=(flat(given),) * 20, tail=(0.0,) * 20)
         assert 0.3 < found.tail[0] < 5
         for moved, ratio, off in ((plain, 0.87, 0.06), (found, 1.0, 0.03)):
             assert ranks(other, other.moved(moved))[[0, -1]] == pytest.approx(1, abs=0.03)
@@ -84,8 +89,7 @@ class TestFit:
             return sampled(nothing, departure[:count], truth, one, np.zeros((2, one.size)))
 
         found = fit(given(4))
-        factor = module._flat(given(4), 1.0, 1.0, 0.0)
-        plain = replace(found, factor=(factor,), tail=(0.0,))
+        plain = replace(found, factor=(flat(given(4)),), tail=(0.0,))
         many = given(members)
         off = [np.abs(ranks(many, many.moved(moved), members) - 1).max() for moved in (found, plain)]
         assert off[0] < 0.075
@@ -139,6 +143,64 @@ class TestFit:
         np.testing.assert_allclose(found.factor, 3, rtol=0.1)
 
 
+class TestLevels:
+    """Errors that are larger where the coarse field is high, in one climate."""
+
+    KNOTS = np.array([-1.0, 3.0])
+
+    def given(self, seed: int) -> Sampled:
+        rng = np.random.default_rng(seed)
+        count = 200_000
+        level = rng.uniform(-1, 3, count)
+        truth = np.interp(level, self.KNOTS, [0.5, 1.5]) * rng.normal(size=count)
+        one, departure = np.ones(count), rng.normal(size=(MEMBERS, count))
+        return replace(sampled(0 * departure, departure, truth, one, np.zeros((2, count))), level=level)
+
+    def fitted(self, cells: Sampled) -> MemberByMember:
+        found = fit(cells)
+        for _ in range(module._ROUNDS - 1):
+            found = fit(cells, by_level(cells, found))
+        return found
+
+    def test_spread_equals_skill_at_each(self) -> None:
+        given, other = self.given(0), self.given(1)
+        found, plain = self.fitted(given), fit(given)
+        assert len(found.level) == 6
+        expected = np.interp(found.level, self.KNOTS, [0.5, 1.5])
+        np.testing.assert_allclose(np.array(found.level_factor) * found.factor[0], expected, rtol=0.06)
+        for level in (-0.5, 1.0, 2.5):
+            near = other.of(np.abs(other.level - level) < 0.3)
+            assert module._reliability(near, found) == pytest.approx(1, abs=0.03)
+        low = other.of(other.level < 0)
+        assert module._reliability(low, plain) > 1.25
+        np.testing.assert_allclose(ranks(other, other.moved(found)), 1, atol=0.03)
+
+    def test_and_in_the_quantity_s_own_units(self) -> None:
+        """There the highest levels are nearly all of spread and skill."""
+        given = self.given(2)
+
+        def own(moved: MemberByMember) -> float:
+            drawn, truth = (np.exp(given.level + 0.1 * r) for r in (given.moved(moved), given.truth))
+            spread = (drawn.var(axis=0, ddof=1) * (1 + 1 / MEMBERS)).sum()
+            return float(np.sqrt(spread / ((drawn.mean(axis=0) - truth) ** 2).sum()))
+
+        assert own(fit(given)) < 0.87
+        assert own(self.fitted(given)) == pytest.approx(1, abs=0.03)
+
+    def test_factors_are_one_on_the_average(self) -> None:
+        given = self.given(3)
+        knots, factors = by_level(given, fit(given))
+        log_factor = np.log(np.interp(given.level, knots, factors))
+        assert np.average(log_factor, weights=given.area) == pytest.approx(0, abs=1e-9)
+
+    def test_of_one_level_or_of_no_spread_are_one(self) -> None:
+        given = self.given(4)
+        one = replace(given, level=0 * given.level)
+        assert by_level(one, fit(one)) == ((0.0,), (1.0,))
+        still = replace(given, departure=0 * given.departure)
+        np.testing.assert_allclose(by_level(still, fit(still))[1], 1, rtol=1e-9)
+
+
 class TestWindows:
     def test_are_of_conserved_fields_as_predict_gives_them(
         self, tiny_model: Downscaler, records: Records
@@ -162,8 +224,10 @@ class TestWindows:
         np.testing.assert_allclose(found.mean + found.departure + found.change, drawn(fast), atol=2e-4)
         np.testing.assert_allclose(found.truth, residual(records[1].isel(time=7)), atol=2e-4)
         area = refined(pairs.coarse.grid, fast.fine).area * np.ones(records[1].shape[1:])
+        np.testing.assert_allclose(found.level, base[::3, ::3].ravel(), atol=1e-5)
         np.testing.assert_array_equal(found.area, area[::3, ::3].ravel())
-        fitted = MemberByMember((0.0,), slope=(0.5,), factor=(0.6,), width=(1.0,), tail=(2.0,))
+        leveled: dict[str, Any] = {"level": (-3.0, -2.0), "level_factor": (0.5, 1.5)}
+        fitted = MemberByMember((0.0,), slope=(0.5,), factor=(0.6,), width=(1.0,), tail=(2.0,), **leveled)
         on_card = fast.with_card(replace(fast.card, member_by_member={"fast": fitted.to_dict()}))
         np.testing.assert_allclose(window.cells(fitted).moved(fitted), drawn(on_card), atol=2e-4)
 
@@ -209,9 +273,9 @@ class TestWindows:
         assert model.card.inflation == fast.card.inflation
         assert list(model.card.member_by_member) == ["fast"]
         np.testing.assert_allclose(model.card.member_by_member["fast"]["factor"], 2, rtol=0.2)
-        assert len({day for day, *_ in asked}) == len(asked) == 4
+        assert [day for day, *_ in asked] == [3, 11, 18, 26], "evenly over the thirty"
         assert {row[1:] for row in asked} == {(Sampler("fast", 2), 2, 768)}
-        assert [r is None for r in rounds] == [True] * 4 + [False] * 8, "each round goes on from the last"
+        assert [r is None for r in rounds] == [True] * 4 + [False] * 16, "each round goes on from the last"
 
     def test_of_a_number_begin_with_its_own_noise_and_leave_others_alone(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch

@@ -19,6 +19,7 @@ from xdownscale.inference.sequence import Past
 from xdownscale.models import conditioning
 from xdownscale.models.climatology import Climatology
 from xdownscale.models.downscaler import Downscaler
+from xdownscale.models.members import MemberByMember
 from xdownscale.noise import Spectrum, instant, shaped
 from xdownscale.patches import Tiling
 from xdownscale.training import TrainConfig
@@ -282,7 +283,7 @@ class TestMemberByMember:
 def fitted_to(climate: list[float], factor: list[float], width: list[float], tail: list[float]) -> Any:
     """What a card holds of members moved about their mean."""
     slope = [1.0] * len(climate)
-    return {"log_deviation": climate, "slope": slope, "factor": factor, "width": width, "tail": tail}
+    return MemberByMember(*map(tuple, (climate, slope, factor, width, tail))).to_dict()
 
 
 class TestSameBits:

@@ -21,7 +21,10 @@ def changed(card: Card, **changes: Any) -> str:
     return json.dumps(content)
 
 
-MOVED = {"log_deviation": [0.0], "slope": [1.0], "factor": [0.9], "width": [3.0], "tail": [0.5]}
+MOVED = {
+    "log_deviation": [0.0], "slope": [1.0], "factor": [0.9], "width": [3.0], "tail": [0.5],
+    "level": [0.0, 1.0], "level_factor": [1.1, 0.9],
+}  # fmt: skip
 
 
 def test_round_trip_is_exact(make_card: Callable[..., Card]) -> None:
@@ -78,6 +81,9 @@ def test_the_spread_that_was_fitted(make_card: Callable[..., Card]) -> None:
     usual = make_card(inflation={"16": [1.0], "2": [1.1], "fast": [1.2]})
     assert usual.calibrated == ("2", "16", "fast")
     assert "member_by_member" not in json.loads(usual.to_json())
+    before = {key: values for key, values in MOVED.items() if not key.startswith("level")}
+    known = make_card(member_by_member={"2": before}).member_by_member["2"]
+    assert known == MOVED | {"level": [0.0], "level_factor": [1.0]}
     moved = make_card(inflation={"8": [1.0]}, member_by_member={"fast": MOVED})
     assert moved.calibrated == ("8", "fast")
     assert Card.from_json(moved.to_json()) == moved
@@ -169,6 +175,8 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": MOVED | {"slope": [1.0, 1.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"slope": [1000.0]}}, "from -100"),
         ("member_by_member", {"fast": MOVED | {"tail": [-1.0]}}, "from 0"),
+        ("member_by_member", {"fast": MOVED | {"level": [0.0]}}, "expected equally many"),
+        ("member_by_member", {"fast": MOVED | {"level_factor": [1.0, 0.0]}}, "from 0.001"),
         ("residual_scale", 0.0, "from 1e-09"),
         ("source_quantiles", [0.0, 1.0], "101 quantiles or none"),
         ("source_quantiles", [1.0] + [0.0] * 100, "ascending"),

@@ -13,6 +13,7 @@ import torch
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2
 from xdownscale.models.downscaler import Downscaler
+from xdownscale.models.members import MemberByMember
 from xdownscale.nn.denoiser import Second
 from xdownscale.nn.encoder import digest
 from xdownscale.noise import Spectrum
@@ -195,6 +196,18 @@ def test_inflation_of_the_nearest(
     make_card: Callable[..., Card], fitted: dict[str, Any], asked: int, factors: list[float]
 ) -> None:
     assert Downscaler.build(make_card(inflation=fitted)).inflation(Sampler("euler", asked)) == factors
+
+
+@pytest.mark.parametrize(("asked", "noise", "moves"), [(2, 1.4, True), (4, 1.4, True), (8, 1.1, False)])
+def test_noise_and_moves_are_those_of_one_number(
+    make_card: Callable[..., Card], asked: int, noise: float, moves: bool
+) -> None:
+    """Where only one of two numbers has moves, the other's noise does not go with them."""
+    moved = {"2": MemberByMember((0.0,), (1.0,), (0.5,), (1.0,), (0.0,)).to_dict()}
+    model = Downscaler.build(make_card(inflation={"2": [1.4], "8": [1.1]}, member_by_member=moved))
+    sampler = Sampler("euler", asked)
+    assert model.inflation(sampler) == [noise]
+    assert (model.member_by_member(sampler) is not None) == moves
 
 
 def test_a_changed_card_is_not_that_of_the_file(tiny_model: Downscaler) -> None:

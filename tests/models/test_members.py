@@ -1,6 +1,9 @@
-"""Member-by-member calibration: a slope, a factor and a tail by the cell's climate."""
+"""Member-by-member calibration: slope, factor and tail by the climate of a cell, a factor by its level."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ FITTED = MemberByMember(
     width=(0.1, 1.0, 1.0),
     tail=(3.0, 1.0, 0.0),
 )
+LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5))
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
@@ -22,26 +26,37 @@ def test_straight_between_knots_and_level_beyond() -> None:
     near, far, nothing = np.full(6, 1e-5), np.full(6, 1e5), np.zeros(6)
     half = np.array([0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
     factor = np.array([0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
-    np.testing.assert_allclose(FITTED.moved(nothing, near, climate) / near, factor, rtol=1e-6)
+    np.testing.assert_allclose(FITTED.moved(nothing, near, climate, nothing) / near, factor, rtol=1e-6)
     tail = np.array([3.0, 3.0, 2.0, 0.5, 0.0, 0.0])
-    np.testing.assert_allclose(FITTED.moved(nothing, far, climate) / far, factor * (1 + tail), rtol=1e-6)
+    found = FITTED.moved(nothing, far, climate, nothing)
+    np.testing.assert_allclose(found / far, factor * (1 + tail), rtol=1e-6)
     expected = factor * half * (1 + tail / 2)
-    np.testing.assert_allclose(FITTED.moved(nothing, half, climate), expected, rtol=1e-6)
+    np.testing.assert_allclose(FITTED.moved(nothing, half, climate, nothing), expected, rtol=1e-6)
     slope = [0.2, 0.2, 0.6, 1.0, 1.0, 1.0]
-    np.testing.assert_allclose(FITTED.moved(np.ones(6), nothing, climate), slope)
+    np.testing.assert_allclose(FITTED.moved(np.ones(6), nothing, climate, nothing), slope)
+
+
+def test_departs_by_the_level_too_and_the_mean_does_not() -> None:
+    level, one = np.array([-9.0, 1.0, 1.5, 2.0, 3.0, 7.0]), np.ones(6)
+    climate, departure = np.stack([np.zeros(6), np.linspace(-3, 2, 6)]), np.linspace(-2, 3, 6)
+    plain, found = (moved.moved(0 * one, departure, climate, level) for moved in (FITTED, LEVELED))
+    np.testing.assert_allclose(found, plain * [0.5, 0.5, 1.0, 1.5, 2.5, 2.5])
+    mean = [moved.moved(one, 0 * one, climate, level) for moved in (FITTED, LEVELED)]
+    np.testing.assert_array_equal(*mean)
 
 
 def test_the_mean_goes_back_to_the_climate_by_the_slope() -> None:
     climate = np.array([[3.0, 3.0], [-2.0, 0.0]])
     mean = np.array([[8.0, 8.0], [3.0, 3.0]])
-    np.testing.assert_allclose(FITTED.moved(mean, np.zeros((2, 2)), climate), [[4.0, 8.0], [3.0, 3.0]])
+    found = FITTED.moved(mean, np.zeros((2, 2)), climate, np.zeros(2))
+    np.testing.assert_allclose(found, [[4.0, 8.0], [3.0, 3.0]])
 
 
 def test_arrays_and_tensors_alike() -> None:
     rng = np.random.default_rng(0)
-    mean, departure, climate = rng.normal(size=(3, 5)), rng.normal(size=(3, 5)), rng.normal(size=(2, 5))
-    found = FITTED.moved(*(torch.from_numpy(v) for v in (mean, departure, climate)))
-    np.testing.assert_allclose(found.numpy(), FITTED.moved(mean, departure, climate), rtol=1e-12)
+    given = [rng.normal(size=shape) for shape in ((3, 5), (3, 5), (2, 5), (5,))]
+    found = LEVELED.moved(*(torch.from_numpy(v) for v in given))
+    np.testing.assert_allclose(found.numpy(), LEVELED.moved(*given), rtol=1e-12)
 
 
 def test_departs_in_proportion_near_the_mean_and_in_a_larger_one_far_from_it() -> None:
@@ -55,7 +70,7 @@ def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
     mean = torch.full((1, 3), 4.0)
     drawn = mean + torch.tensor([[-1.0], [0.0], [0.3], [2.0]])
     climate = torch.tensor([[[4.0, 4.0, 4.0]], [[-2.0, 0.0, 1.0]]])
-    found = FITTED.moved(mean, drawn - mean, climate)
+    found = FITTED.moved(mean, drawn - mean, climate, torch.zeros((1, 3)))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found[1], mean[0])
     assert bool((found.diff(dim=0) > 0).all())
@@ -64,7 +79,7 @@ def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
 
 
 def test_through_a_card_s_lists() -> None:
-    assert MemberByMember.from_dict(FITTED.to_dict()) == FITTED
+    assert MemberByMember.from_dict(LEVELED.to_dict()) == LEVELED
 
 
 @pytest.mark.parametrize(
@@ -72,9 +87,11 @@ def test_through_a_card_s_lists() -> None:
     [
         (((0.0, 1.0), *[(1.0,)] * 4), r"have \[2, 1, 1, 1, 1\] values: expected equally many"),
         (((),) * 5, "expected equally many"),
-        (((0.0, 0.0), *[(1.0, 1.0)] * 4), "expected ascending knots"),
+        (((0.0, 0.0), *[(1.0, 1.0)] * 4), "log_deviation is .*: expected ascending knots"),
+        ((*[(0.0,)] * 5, (0.0, 1.0), (1.0,)), r"level, level_factor have \[2, 1\] values"),
+        ((*[(0.0,)] * 5, (1.0, 1.0), (1.0, 1.0)), "level is .*: expected ascending knots"),
     ],
 )
-def test_lists_that_do_not_fit(lists: tuple[tuple[float, ...], ...], message: str) -> None:
+def test_lists_that_do_not_fit(lists: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MemberByMember(*lists)

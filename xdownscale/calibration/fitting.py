@@ -13,7 +13,7 @@ from xdownscale.calibration.days import correlation
 from xdownscale.calibration.inflation import inflation
 from xdownscale.calibration.members import WIDTH, member_by_member
 from xdownscale.training.config import TrainConfig
-from xdownscale.training.pairs import Pairs, Record, generator
+from xdownscale.training.pairs import Pairs, Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,7 +60,7 @@ def calibrate(
     crop : int [fine cells]
         Side of a crop, more than 96.
     windows : int
-        In all, of another day each while there are days; of 768 cells a side, or as many as the record has.
+        In all, of days evenly spread over the record; of 768 cells a side, or as many as the record has.
         One with four members takes some 10 s of an idle core for each evaluation.
     seed : int
     report : callable, optional
@@ -105,7 +105,7 @@ def calibrate(
         batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
-    some = np.resize(generator(seed, 0, 8).permutation(len(pairs.days)), windows)
+    some = ((np.arange(windows) + 0.5) * len(pairs.days) / max(windows, 1)).astype(np.int64)
     done, report = 0, report or _untold
     for number in evaluations:
         key, sampler = str(number), model.sampler_of(number)

@@ -4,13 +4,14 @@ Scales are judged one by one before (`inflation`); cells are judged here. A netw
 noise wherever it is: too much where the residual hardly varies. Its errors are more peaked and have heavier
 tails than its members: spread that equals skill as a root mean square is too wide for most cells. By the
 cell's climatological deviation, slopes take the mean as near to the truth as it can come and factors make the
-ranks of the truth flat; one tail, beyond the members' own deviation there, brings spread to skill
+ranks of the truth flat; one tail, beyond the members' own deviation there, brings spread to skill. Over all
+cells, that is: by the level of the coarse field, of six, other factors bring it there at each
 (`models.members`).
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
-factors are fitted with what conservation changed held as it was, it is made anew with them, and so on for
-three rounds. Windows of the coarse grid are as wide as a domain: one of 128 cells, drawn by itself, has 8 %
-more spread than the same cells in a wide one.
+factors are fitted with what conservation changed and the factors of the levels held as they were, both are
+made anew with them, and so on for five rounds. Windows of the coarse grid are as wide as a domain: one of
+128 cells, drawn by itself, has 8 % more spread than the same cells in a wide one.
 """
 
 from __future__ import annotations
@@ -40,15 +41,19 @@ if TYPE_CHECKING:
     from xdownscale.grid import Grid
     from xdownscale.models import Downscaler
 
-__all__ = ["WIDTH", "Sampled", "fit", "member_by_member"]
+__all__ = ["WIDTH", "Levels", "Sampled", "by_level", "fit", "member_by_member"]
+
+Levels = tuple[tuple[float, ...], tuple[float, ...]]
 
 WIDTH = 768
 _EVERY = 3
 _BINS = 20
-_ROUNDS = 3
+_LEVELS = (0.05, 0.3, 0.5, 0.7, 0.9, 0.99)
+_ROUNDS = 5
 _FACTORS = (0.02, 10.0)
 _SLOPES = (0.0, 2.0)
 _TAILS = (0.01, 30.0)
+_BY_LEVEL = (0.2, 5.0)
 _HALVINGS = 14
 
 
@@ -66,6 +71,8 @@ class Sampled:
     truth, area : ndarray, shape (cells,)
     climate : ndarray, shape (2, cells)
         Climatological mean and log deviation.
+    level : ndarray, shape (cells,) [transformed value]
+        The upsampled coarse field.
     """
 
     mean: NDArray[np.float64]
@@ -75,6 +82,7 @@ class Sampled:
     truth: NDArray[np.float64]
     area: NDArray[np.float64]
     climate: NDArray[np.float64]
+    level: NDArray[np.float64]
 
     @classmethod
     def joined(cls, parts: Sequence[Sampled]) -> Sampled:
@@ -87,8 +95,8 @@ class Sampled:
 
     def moved(self, fitted: MemberByMember) -> NDArray[np.float64]:
         """Members as they are drawn with what was fitted, shape (members, cells)."""
-        moved: NDArray[np.float64] = fitted.moved(self.mean, self.departure, self.climate) + self.change
-        return moved
+        moved: NDArray[np.float64] = fitted.moved(self.mean, self.departure, self.climate, self.level)
+        return moved + self.change
 
 
 def member_by_member(
@@ -127,16 +135,19 @@ def member_by_member(
         report(number + 1)
     fitted = fit(Sampled.joined([window.cells() for window in windows]))
     for _ in range(_ROUNDS - 1):
-        fitted = fit(Sampled.joined([window.cells(fitted) for window in windows]))
+        cells = Sampled.joined([window.cells(fitted) for window in windows])
+        fitted = fit(cells, by_level(cells, fitted))
     return fitted
 
 
-def fit(cells: Sampled) -> MemberByMember:
+def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,))) -> MemberByMember:
     """Slopes and factors by twentieths of the climatological deviation, and the tail that goes with them.
 
     Parameters
     ----------
     cells : Sampled
+    levels : (tuple of float, tuple of float)
+        Knots of the level and the factors there, with which the rest is fitted.
 
     Returns
     -------
@@ -165,14 +176,41 @@ def fit(cells: Sampled) -> MemberByMember:
     slopes = [_slope(b) for b in bins]
 
     def fitted(tail: float) -> MemberByMember:
-        factors = [_flat(b, slope, width, tail) for b, slope, width in zip(bins, slopes, widths, strict=True)]
-        lists = (knots, slopes, factors, widths, [tail] * len(bins))
+        factors = [
+            _flat(b, slope, width, tail, levels) for b, slope, width in zip(bins, slopes, widths, strict=True)
+        ]
+        lists = (knots, slopes, factors, widths, [tail] * len(bins), *levels)
         return MemberByMember(*(tuple(float(f"{v:.5g}") for v in values) for values in lists))
 
     def too_narrow(tail: float) -> bool:
         return _reliability(cells, fitted(tail)) < 1
 
     return fitted(_bisected(too_narrow, *_TAILS))
+
+
+def by_level(cells: Sampled, fitted: MemberByMember) -> Levels:
+    """Factors by the level of the coarse field that take spread towards skill at each, beside what is fitted.
+
+    Parameters
+    ----------
+    cells : Sampled
+    fitted : MemberByMember
+        What the cells are drawn with now.
+
+    Returns
+    -------
+    (tuple of float, tuple of float)
+        Knots, quantiles of the level, and factors, 1 on the average over all cells (of their logarithm).
+    """
+    knots = np.unique(np.quantile(cells.level, _LEVELS))
+    factors = np.interp(knots, fitted.level, fitted.level_factor)
+    spread, error = _squares(cells, fitted)
+    for number, hat in enumerate(np.eye(len(knots))):
+        near = np.interp(cells.level, knots, hat)
+        ratio = _ratio((near * spread).sum(), (near * error).sum())
+        factors[number] = np.clip(factors[number] / max(ratio, 1e-6), *_BY_LEVEL)
+    usual = np.average(np.log(np.interp(cells.level, knots, factors)), weights=cells.area)
+    return tuple(map(float, knots)), tuple(map(float, factors / np.exp(usual)))
 
 
 def _bisected(short: Callable[[float], bool], low: float, high: float) -> float:
@@ -193,11 +231,11 @@ def _slope(cells: Sampled) -> float:
     return float(np.clip((cells.area * steps * goes).sum() / square, *_SLOPES))
 
 
-def _flat(cells: Sampled, slope: float, width: float, tail: float) -> float:
+def _flat(cells: Sampled, slope: float, width: float, tail: float, levels: Levels) -> float:
     """The factor with which outer ranks are neither too many nor too few."""
     normal = cells.climate[0]
     centre = normal + slope * (cells.mean - normal) + cells.change
-    moved = stretched(cells.departure, width, tail)
+    moved = np.interp(cells.level, *levels) * stretched(cells.departure, width, tail)
     ranks = np.arange(len(moved) + 1)
     outer = (ranks - ranks.mean()) ** 2
 
@@ -210,9 +248,18 @@ def _flat(cells: Sampled, slope: float, width: float, tail: float) -> float:
 
 def _reliability(cells: Sampled, fitted: MemberByMember) -> float:
     """Spread over skill of the cells with all slopes and factors."""
+    spread, error = _squares(cells, fitted)
+    return _ratio(spread.sum(), error.sum())
+
+
+def _squares(cells: Sampled, fitted: MemberByMember) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each cell's share of the squares of spread and of the mean's error."""
     drawn = cells.moved(fitted)
-    spread = np.average(drawn.var(axis=0, ddof=1), weights=cells.area) * (1 + 1 / len(drawn))
-    error = np.average((drawn.mean(axis=0) - cells.truth) ** 2, weights=cells.area)
+    spread = cells.area * drawn.var(axis=0, ddof=1) * (1 + 1 / len(drawn))
+    return spread, cells.area * (drawn.mean(axis=0) - cells.truth) ** 2
+
+
+def _ratio(spread: float, error: float) -> float:
     return float(np.sqrt(spread / error)) if error > 0 else np.inf
 
 
@@ -231,6 +278,11 @@ class _Window:
         return self.day.domain.model.climate(self.day.domain.extended)
 
     @cached_property
+    def level(self) -> Tensor:
+        """On the extended domain, shape (H, W)."""
+        return self.day.level(self.day.domain.extended)
+
+    @cached_property
     def conserved_mean(self) -> NDArray[np.float64]:
         """In every third cell, both ways, of the window, shape (members, cells)."""
         return self._conserved(self.mean)
@@ -239,13 +291,13 @@ class _Window:
         """What is known in every third cell, both ways, of draws moved so and conserved."""
         moved, departure = self.drawn, self.drawn - self.mean
         if fitted is not None:
-            moved = fitted.moved(self.mean, departure, self.climate)
+            moved = fitted.moved(self.mean, departure, self.climate, self.level)
         fine = self.day.domain.fine
         area = np.broadcast_to(fine.area, fine.shape)[::_EVERY, ::_EVERY].ravel()
         truth, change = self._residual(self.truth), self._conserved(moved) - self._inner(moved)
         found = Sampled(
             self._inner(self.mean), self._inner(departure), self.conserved_mean, change, truth, area,
-            self._inner(self.climate),
+            self._inner(self.climate), self._inner(self.level),
         )  # fmt: skip
         return found.of(np.isfinite(change).all(axis=0) & np.isfinite(truth))
 
@@ -259,8 +311,8 @@ class _Window:
         return z[::_EVERY, ::_EVERY].ravel() / model.card.residual_scale
 
     def _inner(self, x: Tensor) -> NDArray[np.float64]:
-        inner = x.double().numpy()[..., *self.day.domain.inner]
-        return inner[..., ::_EVERY, ::_EVERY].reshape(len(x), -1)
+        inner = x.double().numpy()[..., *self.day.domain.inner][..., ::_EVERY, ::_EVERY]
+        return inner.reshape(*inner.shape[:-2], -1)
 
 
 def _window_of(

@@ -245,6 +245,10 @@ class Day:
             self.z, self.valid, self.domain.grid, window, method=model.card.upsampling, maps=maps
         )
 
+    def level(self, window: Grid) -> Tensor:
+        """The upsampled coarse field on a window, transformed, shape (H, W)."""
+        return conditioning.upsampled(self.z, self.domain.grid, window, self.domain.model.card.upsampling)
+
     def told(self, state: Tensor | None = None) -> list[Told]:
         """What the network is told of the whole field, group by group of patches."""
         return self._shared if state is None else self._told(state)

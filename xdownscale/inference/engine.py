@@ -204,7 +204,7 @@ def _residual(day: Day, options: Options, member: int, before: Tensor | None) ->
         return _finished_patches(day, options, member)
     first, last = sampled(day, options, member, before)
     if options.product == "draw":
-        last = _calibrated(day.domain.model, options, first, last, [day.domain.extended])
+        last = _calibrated(day, options, first, last, [day.domain.extended])
     return last[0, 0]
 
 
@@ -236,15 +236,15 @@ def _first_and_last(
     return (first or [last])[0], last  # a sampler that asks for no estimate ends where it begins
 
 
-def _calibrated(
-    model: Downscaler, options: Options, first: Tensor, last: Tensor, windows: Sequence[Grid]
-) -> Tensor:
+def _calibrated(day: Day, options: Options, first: Tensor, last: Tensor, windows: Sequence[Grid]) -> Tensor:
     """Draws of a batch of windows, moved about the sampler's first estimate if that was fitted."""
+    model = day.domain.model
     calibrate = model.member_by_member(options.sampler)
     if calibrate is None:
         return last
     climate = torch.stack([model.climate(w) for w in windows], dim=1)[:, :, None]
-    moved: Tensor = calibrate.moved(first, last - first, climate)
+    level = torch.stack([day.level(w) for w in windows])[:, None]
+    moved: Tensor = calibrate.moved(first, last - first, climate, level)
     return moved
 
 
@@ -272,7 +272,7 @@ def _finished_patches(day: Day, options: Options, member: int) -> Tensor:
         denoise = _patch_denoiser(day, windows, options)
         steps = partial(_next, noise)
         first_and_last = _first_and_last(model, options, denoise, noise(0), steps)
-        domain.merge(total, group, _calibrated(model, options, *first_and_last, windows))
+        domain.merge(total, group, _calibrated(day, options, *first_and_last, windows))
     return total[0, 0]
 
 

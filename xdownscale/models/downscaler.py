@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from xdownscale.nn.encoder import Encoder, digest
 from xdownscale.noise import Spectrum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -38,7 +38,6 @@ __all__ = ["Downscaler", "sampler_key"]
 
 _CLIMATOLOGY = "climatology.maps"
 _USUAL = 4
-_Fitted = TypeVar("_Fitted")
 
 
 class Downscaler:
@@ -278,12 +277,19 @@ class Downscaler:
 
     def inflation(self, sampler: Sampler) -> list[float]:
         """Factors on the starting noise, fitted for this number of evaluations (else for the nearest)."""
-        return _nearest(self.card.inflation, sampler) or [1.0]
+        return self.card.inflation.get(self._nearest_fitted(sampler), [1.0])
 
     def member_by_member(self, sampler: Sampler) -> MemberByMember | None:
         """How members are moved, fitted for this number of evaluations (else the nearest); None if not."""
-        fitted = _nearest(self.card.member_by_member, sampler)
+        fitted = self.card.member_by_member.get(self._nearest_fitted(sampler))
         return None if fitted is None else MemberByMember.from_dict(fitted)
+
+    def _nearest_fitted(self, sampler: Sampler) -> str:
+        """Where the card has what is nearest to a sampler's number: both of one, as they were fitted."""
+        numbers = [int(key) for key in self.card.calibrated if key != "fast"]
+        if sampler.name == "fast" or not numbers:
+            return sampler_key(sampler)
+        return str(min(numbers, key=lambda n: (abs(n - sampler.evaluations), n)))
 
     def climate(self, window: Grid) -> Tensor:
         """The residual's climatological mean and log deviation, shape (2, H, W); 0 where unknown."""
@@ -368,16 +374,6 @@ class Downscaler:
 def sampler_key(sampler: Sampler) -> str:
     """Where a card keeps what was fitted for a sampler."""
     return "fast" if sampler.name == "fast" else str(sampler.evaluations)
-
-
-def _nearest(fitted: Mapping[str, _Fitted], sampler: Sampler) -> _Fitted | None:
-    """What was fitted for a sampler's number of evaluations, or the nearest; `fast` stands alone."""
-    if sampler.name == "fast":
-        return fitted.get("fast")
-    numbers = [int(key) for key in fitted if key != "fast"]
-    if not numbers:
-        return None
-    return fitted[str(min(numbers, key=lambda n: (abs(n - sampler.evaluations), n)))]
 
 
 def _networks(card: Card) -> tuple[Denoiser, Encoder | None, Second | None]:

@@ -3,15 +3,18 @@
 Of a draw x and the sampler's first estimate m, which at the noise end is the conditional mean, the calibrated
 member is
 
-    n + b(c) (m - n) + s(c) d (1 + t(c) q / (1 + q)),    d = x - m,    q = (d / w(c))**2,
+    n + b(c) (m - n) + g(z) s(c) d (1 + t(c) q / (1 + q)),    d = x - m,    q = (d / w(c))**2,
 
-where n is the residual's climatological mean in the cell and c the logarithm of its deviation there. The
+where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
+the coarse field of the day says there: the transformed value U T(y). The
 slope b takes the mean back to the climate where the network knows no better: in cells that hardly vary, a
 first estimate scatters with its noise by more than the residual varies. The factor s brings the spread right
 where a network leaves too much or too little of its noise; well beyond the width w a member goes 1 + t times
 as far as near the mean, which gives members the peak and the tails that errors have where deviations differ
-from cell to cell. A member depends on nothing but itself. The kind of correction, not its form, is that of
-Van Schaeybroeck and Vannitsem (2015, doi:10.1002/qj.2397).
+from cell to cell. Where the field is high a residual is another thing than where it is low, in one climate
+too: g lets spread equal skill at every level, and so in the quantity's own units, in which the highest
+levels are nearly all of both. A member depends on nothing but itself. The kind of correction, not its form,
+is that of Van Schaeybroeck and Vannitsem (2015, doi:10.1002/qj.2397).
 """
 
 from __future__ import annotations
@@ -41,17 +44,21 @@ class MemberByMember:
         Departure at which a member goes half of the way to the tail, at each knot.
     tail : tuple of float, >= 0
         How much larger the factor is for large departures, at each knot; 0 for not at all.
+    level : tuple of float, ascending [transformed value]
+        Knots of another kind: what the upsampled coarse field is in the cell.
+    level_factor : tuple of float, > 0
+        What the factor is multiplied by, at each of these.
 
     Raises
     ------
     ValueError
-        If the five are not of one length, or the knots do not ascend.
+        If the first five, or the last two, are not of one length, or knots do not ascend.
 
     Examples
     --------
     >>> import torch
     >>> fitted = MemberByMember((0.0,), slope=(1.0,), factor=(0.5,), width=(1.0,), tail=(2.0,))
-    >>> fitted.moved(torch.zeros(3), torch.tensor([0.0, 0.01, 1.0]), torch.zeros((2, 3)))
+    >>> fitted.moved(torch.zeros(3), torch.tensor([0.0, 0.01, 1.0]), torch.zeros((2, 3)), torch.zeros(3))
     tensor([0.0000, 0.0050, 1.0000])
     """
 
@@ -60,15 +67,20 @@ class MemberByMember:
     factor: tuple[float, ...]
     width: tuple[float, ...]
     tail: tuple[float, ...]
+    level: tuple[float, ...] = (0.0,)
+    level_factor: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        lengths = [len(getattr(self, f.name)) for f in fields(self)]
-        if len(set(lengths)) != 1 or not lengths[0]:
-            raise ValueError(
-                f"log_deviation, slope, factor, width and tail have {lengths} values: expected equally many"
-            )
-        if any(b <= a for a, b in pairwise(self.log_deviation)):
-            raise ValueError(f"log_deviation is {self.log_deviation}: expected ascending knots")
+        names = [f.name for f in fields(self)]
+        for group in (names[:5], names[5:]):
+            lengths = [len(getattr(self, name)) for name in group]
+            if len(set(lengths)) != 1 or not lengths[0]:
+                raise ValueError(
+                    f"{', '.join(group)} have {lengths} values: expected equally many, at least one"
+                )
+            knots = getattr(self, group[0])
+            if any(b <= a for a, b in pairwise(knots)):
+                raise ValueError(f"{group[0]} is {knots}: expected ascending knots")
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MemberByMember:
@@ -79,7 +91,7 @@ class MemberByMember:
         """The lists, as a card holds them."""
         return {f.name: list(getattr(self, f.name)) for f in fields(self)}
 
-    def moved(self, mean: Any, departure: Any, climate: Any) -> Any:
+    def moved(self, mean: Any, departure: Any, climate: Any, level: Any) -> Any:
         """Members calibrated; arrays or tensors.
 
         Parameters
@@ -87,6 +99,8 @@ class MemberByMember:
         mean, departure : array, shape (..., H, W) or (..., cells) [residual's scale]
         climate : array, shape (2, H, W) or (2, cells)
             The residual's climatological mean and the logarithm of its deviation.
+        level : array, shape (H, W) or (cells,) [transformed value]
+            The upsampled coarse field.
 
         Returns
         -------
@@ -95,15 +109,14 @@ class MemberByMember:
         normal, log_deviation = climate
         tensors = not isinstance(mean, np.ndarray)
         if tensors:
-            normal, log_deviation = normal.to(mean), log_deviation.cpu().numpy()
-        slope, factor, width, tail = (
-            mean.new_tensor(found) if tensors else found
-            for found in (
-                np.interp(log_deviation, self.log_deviation, values)
-                for values in (self.slope, self.factor, self.width, self.tail)
-            )
-        )
-        return normal + slope * (mean - normal) + factor * stretched(departure, width, tail)
+            normal, log_deviation, level = normal.to(mean), log_deviation.cpu().numpy(), level.cpu().numpy()
+        found = [
+            np.interp(log_deviation, self.log_deviation, values)
+            for values in (self.slope, self.factor, self.width, self.tail)
+        ]
+        found.append(np.interp(level, self.level, self.level_factor))
+        slope, factor, width, tail, by_level = (mean.new_tensor(f) if tensors else f for f in found)
+        return normal + slope * (mean - normal) + by_level * factor * stretched(departure, width, tail)
 
 
 def stretched(departure: Any, width: Any, tail: Any) -> Any:

@@ -249,12 +249,16 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):  # cards of before 0.8 know nothing of levels
+        value = {"level": [0.0], "level_factor": [1.0]} | dict(value)
     found = _record(
         log_deviation=_listed(_number(-100, 100), 1, 64),
         slope=_listed(_number(-100, 100), 1, 64),
         factor=_listed(_number(1e-3, 1e3), 1, 64),
         width=_listed(_number(1e-6, 1e6), 1, 64),
         tail=_listed(_number(0, 1e3), 1, 64),
+        level=_listed(_number(-1e9, 1e9), 1, 64),
+        level_factor=_listed(_number(1e-3, 1e3), 1, 64),
     )(value)
     return dict(MemberByMember.from_dict(found).to_dict())
 

@@ -172,7 +172,7 @@ def _bounds(one: xr.Dataset, unit: float) -> dict[str, Any]:
         wanted["spread_skill_"] = ("spread_skill", 1.0)
     if str(one["source"].values) != "prediction":
         wanted["skill_"] = ("crpss", 1.0)
-    found = {}
+    found: dict[str, Any] = {}
     for key, (name, by) in wanted.items():
         if f"{name}_interval" in one:
             low, high = one[f"{name}_interval"].values / by

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from xdownscale import Tiling, predict
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
 from xdownscale.calibration.members import Sampled, by_level, fit
 from xdownscale.diffusion.sample import Sampler
-from xdownscale.grid import G5NR, MERRA2, refined
-from xdownscale.models.downscaler import Downscaler
 from xdownscale.models.members import MemberByMember
 from xdownscale.nn.denoiser import Second
-from xdownscale.training.pairs import Pairs, Record
 
 if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
+
+    from xdownscale.models.downscaler import Downscaler
 
 Records = tuple["xr.DataArray", "xr.DataArray"]
 MEMBERS = 4
@@ -201,53 +199,8 @@ class TestLevels:
         np.testing.assert_allclose(by_level(still, fit(still))[1], 1, rtol=1e-9)
 
 
-class TestWindows:
-    def test_are_of_conserved_fields_as_predict_gives_them(
-        self, tiny_model: Downscaler, records: Records
-    ) -> None:
-        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
-        pairs = whole(fast, *records)
-        window = drawn_window(fast, pairs, members=3)
-        given: dict[str, Any] = {"members": 3, "seed": 5, "sampler": "fast", "domain_check": "ignore"}
-        base = window.day.domain.base(window.day.z)
-
-        def residual(field: xr.DataArray) -> NDArray[np.float64]:
-            z = (fast.scaling.forward(field.values.astype(float)) - base) / fast.card.residual_scale
-            return np.asarray(z)[..., ::3, ::3].reshape(*field.shape[:-2], -1)
-
-        def drawn(model: Downscaler, product: Any = "draw") -> NDArray[np.float64]:
-            whole = Tiling(patch=None)
-            return residual(predict(records[0], model, tiling=whole, product=product, **given).isel(time=7))
-
-        found = window.cells()
-        np.testing.assert_allclose(found.conserved_mean[:1], drawn(fast, "mean"), atol=2e-4)
-        np.testing.assert_allclose(found.mean + found.departure + found.change, drawn(fast), atol=2e-4)
-        np.testing.assert_allclose(found.truth, residual(records[1].isel(time=7)), atol=2e-4)
-        area = refined(pairs.coarse.grid, fast.fine).area * np.ones(records[1].shape[1:])
-        np.testing.assert_allclose(found.level, base[::3, ::3].ravel(), atol=1e-5)
-        np.testing.assert_array_equal(found.area, area[::3, ::3].ravel())
-        leveled: dict[str, Any] = {"level": (-3.0, -2.0), "level_factor": (0.5, 1.5)}
-        fitted = MemberByMember((0.0,), slope=(0.5,), factor=(0.6,), width=(1.0,), tail=(2.0,), **leveled)
-        on_card = fast.with_card(replace(fast.card, member_by_member={"fast": fitted.to_dict()}))
-        np.testing.assert_allclose(window.cells(fitted).moved(fitted), drawn(on_card), atol=2e-4)
-
-    def test_cells_that_are_not_known_are_left_out(self, tiny_model: Downscaler, records: Records) -> None:
-        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
-        coarse, fine = records[0], records[1].copy()
-        fine[7, :30] = np.nan
-        found, full = (drawn_window(fast, whole(fast, coarse, f)).cells() for f in (fine, records[1]))
-        assert np.isfinite(found.truth).all()
-        assert len(full.truth) - len(found.truth) == 10 * len(range(0, fine.shape[2], 3))
-
-    def test_a_day_without_coarse_values_gives_no_cells(
-        self, tiny_model: Downscaler, records: Records
-    ) -> None:
-        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
-        coarse = records[0].copy()
-        coarse[7] = np.nan
-        assert drawn_window(fast, whole(fast, coarse, records[1])).cells().truth.size == 0
-
-    def test_are_wide_and_of_different_days(
+class TestCalibrate:
+    def test_windows_are_wide_and_of_days_spread_evenly(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[tuple[int, ...]] = []
@@ -263,7 +216,7 @@ class TestWindows:
                 return cells(self.number, np.ones_like, lambda c: 2 + 0 * c, count=5_000)
 
         monkeypatch.setattr(fitting, "_BORDER", 8)
-        monkeypatch.setattr(module, "_window_of", Window)
+        monkeypatch.setattr(module, "window_of", Window)
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         done: list[int] = []
         model = calibrate(
@@ -277,7 +230,7 @@ class TestWindows:
         assert {row[1:] for row in asked} == {(Sampler("fast", 2), 2, 768)}
         assert [r is None for r in rounds] == [True] * 4 + [False] * 16, "each round goes on from the last"
 
-    def test_of_a_number_begin_with_its_own_noise_and_leave_others_alone(
+    def test_windows_of_a_number_begin_with_its_own_noise_and_leave_others_alone(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         begun: list[Any] = []
@@ -287,7 +240,7 @@ class TestWindows:
             return SimpleNamespace(cells=lambda *_: cells(0, np.ones_like, np.ones_like, count=500))
 
         monkeypatch.setattr(fitting, "_BORDER", 8)
-        monkeypatch.setattr(module, "_window_of", window)
+        monkeypatch.setattr(module, "window_of", window)
         moved = MemberByMember((0.0,), (1.0,), (0.1,), (1.0,), (0.0,)).to_dict()
         kept = {"inflation": {"2": [0.5], "8": [0.7]}, "member_by_member": {"2": moved, "8": moved}}
         given: dict[str, Any] = {"evaluations": (2,), "members": 2, "crops": 4, "crop": 48}
@@ -302,34 +255,3 @@ class TestWindows:
         assert card.member_by_member["2"] != moved
         card = calibrate(old, *records, windows=0, **given).card
         assert card.member_by_member == {"8": moved}, "none without windows, and none of before"
-
-    def test_lie_inside_and_differ(self, tiny_model: Downscaler) -> None:
-        grid = MERRA2.window((216, 12), (352, 13))
-        found = [module._window(grid, G5NR, 48, np.random.default_rng(n)) for n in range(20)]
-        assert {w.shape for w in found} == {(6, 5)}, "48 cells of 1/16 degree, in cells of 1/2 and 5/8"
-        assert len({(w.y.start, w.x.start) for w in found}) > 10
-        for w in found:
-            assert 216 <= w.y.start <= 222
-            assert 352 <= w.x.start <= 360
-
-    def test_an_encoder_of_fine_days_is_shown_them(
-        self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        pairs = whole(tiny_model, *records)
-        window = refined(pairs.coarse.grid, tiny_model.fine)
-        monkeypatch.setattr(Downscaler, "past", property(lambda _: 3))
-        found = module._past(pairs, 2, window, tiny_model)
-        assert found.instants == tuple(pairs.fine.instants[2] - lag * 86_400_000_000 for lag in (3, 2, 1))
-        assert np.isnan(found.values[0]).all(), "there is no day before the first"
-        np.testing.assert_array_equal(found.values[1:], records[1].values[:2])
-
-
-def drawn_window(model: Downscaler, pairs: Pairs, members: int = 2) -> Any:
-    """The eighth day, drawn by `fast` with seed 5."""
-    sampler = Sampler("fast", 2)
-    return module._window_of(model, pairs, np.array([7]), 0, sampler, members, 10_000, 5)
-
-
-def whole(model: Downscaler, coarse: xr.DataArray, fine: xr.DataArray) -> Pairs:
-    pairs = Pairs.of(Record.of(coarse, model.coarse), Record.of(fine, model.fine))
-    return replace(pairs, coarse=pairs.coarse.within(pairs.inside(model.coarse)))

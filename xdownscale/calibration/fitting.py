@@ -11,7 +11,8 @@ import numpy as np
 
 from xdownscale.calibration.days import correlation
 from xdownscale.calibration.inflation import inflation
-from xdownscale.calibration.members import WIDTH, member_by_member
+from xdownscale.calibration.members import member_by_member
+from xdownscale.calibration.windows import WIDTH
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.pairs import Pairs, Record
 

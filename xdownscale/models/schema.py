@@ -249,7 +249,7 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):  # cards of before 0.8 know nothing of levels
+    if isinstance(value, Mapping):  # older cards know nothing of levels
         value = {"level": [0.0], "level_factor": [1.0]} | dict(value)
     found = _record(
         log_deviation=_listed(_number(-100, 100), 1, 64),

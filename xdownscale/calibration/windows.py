@@ -1,0 +1,206 @@
+"""Windows of held-out days, drawn once, and what they are when members are moved and conserved.
+
+They are windows of the coarse grid, as wide as a domain: one of 128 cells, drawn by itself, has 8 % more
+spread than the same cells in a wide one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xdownscale.grid import refined
+from xdownscale.inference.day import Day, Domain, lay
+from xdownscale.inference.engine import Options, place, sampled
+from xdownscale.inference.sequence import Past
+from xdownscale.patches import Tiling
+from xdownscale.training.pairs import Pairs, generator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from xdownscale.diffusion.sample import Sampler
+    from xdownscale.grid import Grid
+    from xdownscale.models import Downscaler
+    from xdownscale.models.members import MemberByMember
+
+__all__ = ["WIDTH", "Sampled", "Window", "window_of"]
+
+WIDTH = 768
+_EVERY = 3
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Residuals in some cells of held-out days, in the residual's scale.
+
+    Attributes
+    ----------
+    mean, departure : ndarray, shape (members, cells)
+        Conditional mean of each member, and how far the member is from it, neither conserved.
+    conserved_mean : ndarray, shape (members, cells)
+    change : ndarray, shape (members, cells)
+        What conservation adds to a member once it is moved.
+    truth, area : ndarray, shape (cells,)
+    climate : ndarray, shape (2, cells)
+        Climatological mean and log deviation.
+    level : ndarray, shape (cells,) [transformed value]
+        The upsampled coarse field.
+    """
+
+    mean: NDArray[np.float64]
+    departure: NDArray[np.float64]
+    conserved_mean: NDArray[np.float64]
+    change: NDArray[np.float64]
+    truth: NDArray[np.float64]
+    area: NDArray[np.float64]
+    climate: NDArray[np.float64]
+    level: NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Sampled]) -> Sampled:
+        """The cells of all parts."""
+        return cls(*(np.concatenate([getattr(p, f.name) for p in parts], axis=-1) for f in fields(cls)))
+
+    def of(self, chosen: NDArray[np.bool_]) -> Sampled:
+        """Some of the cells."""
+        return Sampled(*(getattr(self, f.name)[..., chosen] for f in fields(self)))
+
+    def moved(self, fitted: MemberByMember) -> NDArray[np.float64]:
+        """Members as they are drawn with what was fitted, shape (members, cells)."""
+        moved: NDArray[np.float64] = fitted.moved(self.mean, self.departure, self.climate, self.level)
+        return moved + self.change
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A day on a window, drawn.
+
+    Attributes
+    ----------
+    day : Day
+    mean, drawn : Tensor, shape (members, H, W) [residual's scale]
+        What the sampler first estimates and what it ends with, on the extended domain.
+    truth : ndarray, shape (NY, NX)
+        The fine field of the window.
+    """
+
+    day: Day
+    mean: Tensor
+    drawn: Tensor
+    truth: NDArray[np.float32]
+
+    @cached_property
+    def climate(self) -> Tensor:
+        """On the extended domain, shape (2, H, W)."""
+        return self.day.domain.model.climate(self.day.domain.extended)
+
+    @cached_property
+    def level(self) -> Tensor:
+        """On the extended domain, shape (H, W)."""
+        return self.day.level(self.day.domain.extended)
+
+    @cached_property
+    def conserved_mean(self) -> NDArray[np.float64]:
+        """In every third cell, both ways, of the window, shape (members, cells)."""
+        return self._conserved(self.mean)
+
+    def cells(self, fitted: MemberByMember | None = None) -> Sampled:
+        """What is known in every third cell, both ways, of draws moved so and conserved."""
+        moved, departure = self.drawn, self.drawn - self.mean
+        if fitted is not None:
+            moved = fitted.moved(self.mean, departure, self.climate, self.level)
+        fine = self.day.domain.fine
+        area = np.broadcast_to(fine.area, fine.shape)[::_EVERY, ::_EVERY].ravel()
+        truth, change = self._residual(self.truth), self._conserved(moved) - self._inner(moved)
+        found = Sampled(
+            self._inner(self.mean), self._inner(departure), self.conserved_mean, change, truth, area,
+            self._inner(self.climate), self._inner(self.level),
+        )  # fmt: skip
+        return found.of(np.isfinite(change).all(axis=0) & np.isfinite(truth))
+
+    def _conserved(self, residuals: Tensor) -> NDArray[np.float64]:
+        return np.stack([self._residual(self.day.finish(r, conserving=True)[0]) for r in residuals])
+
+    def _residual(self, field: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of a fine field of the window, in every third cell."""
+        model = self.day.domain.model
+        z = np.asarray(model.scaling.forward(field.astype(np.float64))) - self.day.domain.base(self.day.z)
+        return z[::_EVERY, ::_EVERY].ravel() / model.card.residual_scale
+
+    def _inner(self, x: Tensor) -> NDArray[np.float64]:
+        inner = x.double().numpy()[..., *self.day.domain.inner][..., ::_EVERY, ::_EVERY]
+        return inner.reshape(*inner.shape[:-2], -1)
+
+
+def window_of(
+    model: Downscaler,
+    pairs: Pairs,
+    days: NDArray[np.int64],
+    number: int,
+    sampler: Sampler,
+    members: int,
+    side: int,
+    seed: int,
+) -> Window:
+    """One of the days, drawn on a window of its own.
+
+    Parameters
+    ----------
+    model : Downscaler
+    pairs : Pairs
+    days : ndarray of int
+        Positions among the days of the pairs.
+    number : int
+        Which of these days; with the seed, also where the window lies.
+    sampler : Sampler
+    members : int
+    side : int [fine cells]
+        Of the window; all of an axis that is shorter.
+    seed : int
+
+    Returns
+    -------
+    Window
+    """
+    coarse_day, fine_day = pairs.days[days[number]]
+    grid = _somewhere(pairs.coarse.grid, model.fine, side, generator(seed, number, 9))
+    part, window = replace(pairs, coarse=pairs.coarse.within(grid)), refined(grid, model.fine)
+    values, _ = part.history(coarse_day, model.history, model.card.step)
+    today, last = pairs.coarse.instants[coarse_day], len(values) - 1
+    instants = [today - (last - day) * model.card.step for day in range(len(values))]
+    tiling = Tiling(patch=None)
+    domain = Domain(model, grid, lay(model, grid, tiling))
+    past = _past(part, fine_day, window, model) if model.past else None
+
+    options = Options(tuple(range(members)), seed, "draw", sampler, tiling)
+    place(model, options.device)
+    with torch.inference_mode():
+        day = Day.of(domain, values, instants, last, past)
+        found = [sampled(day, options, member) for member in options.members]
+    mean, drawn = (torch.cat(each)[:, 0] for each in zip(*found, strict=True))
+    return Window(day, mean, drawn, part.cut(fine_day, window))
+
+
+def _somewhere(grid: Grid, fine: Grid, side: int, rng: np.random.Generator) -> Grid:
+    """Somewhere on the coarse grid, as many of its cells as make a side of so many fine ones."""
+    spans = []
+    for axis, other in ((grid.y, fine.y), (grid.x, fine.x)):
+        size = min(axis.size, max(1, round(side * other.step / axis.step)))
+        spans.append((axis.start + int(rng.integers(axis.size - size + 1)), size))
+    return grid.window(*spans)
+
+
+def _past(pairs: Pairs, fine_day: int, window: Grid, model: Downscaler) -> Past:
+    """The fine days before one on a window, for an encoder that sees them."""
+    today, days = pairs.fine.instants[fine_day], pairs.past(fine_day, model.past, model.card.step)
+    blank = np.full(window.shape, np.nan, dtype=np.float32)
+    values = np.stack([blank if day is None else pairs.cut(day, window) for day in days])
+    return Past(values, tuple(today - lag * model.card.step for lag in range(len(days), 0, -1)))

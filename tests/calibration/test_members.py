@@ -191,6 +191,14 @@ class TestLevels:
         log_factor = np.log(np.interp(given.level, knots, factors))
         assert np.average(log_factor, weights=given.area) == pytest.approx(0, abs=1e-9)
 
+    def test_levels_and_climates_that_nearly_meet(self) -> None:
+        given = self.given(5)
+        rng = np.random.default_rng(6)
+        near = 2 + 1e-7 * rng.random((2, given.truth.size))
+        close = replace(given, level=near[0], climate=np.stack([0 * near[1], near[1]]))
+        found = fit(close, by_level(close, fit(close)))
+        assert (len(found.level), len(found.log_deviation)) == (6, 20)
+
     def test_of_one_level_or_of_no_spread_are_one(self) -> None:
         given = self.given(4)
         one = replace(given, level=0 * given.level)

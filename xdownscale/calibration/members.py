@@ -23,7 +23,7 @@ from xdownscale.calibration.windows import Sampled, window_of
 from xdownscale.models.members import MemberByMember, stretched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -125,8 +125,15 @@ def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,))) -> MemberByMember:
         factors = [
             _flat(b, slope, width, tail, levels) for b, slope, width in zip(bins, slopes, widths, strict=True)
         ]
-        lists = (knots, slopes, factors, widths, [tail] * len(bins), *levels)
-        return MemberByMember(*(tuple(float(f"{v:.5g}") for v in values) for values in lists))
+        return MemberByMember(
+            tuple(knots),
+            _short(slopes),
+            _short(factors),
+            _short(widths),
+            _short([tail] * len(bins)),
+            levels[0],
+            _short(levels[1]),
+        )
 
     def too_narrow(tail: float) -> bool:
         return _reliability(cells, fitted(tail)) < 1
@@ -157,6 +164,11 @@ def by_level(cells: Sampled, fitted: MemberByMember) -> Levels:
         factors[number] = np.clip(factors[number] / max(ratio, 1e-6), *_BY_LEVEL)
     usual = np.average(np.log(np.interp(cells.level, knots, factors)), weights=cells.area)
     return tuple(map(float, knots)), tuple(map(float, factors / np.exp(usual)))
+
+
+def _short(values: Iterable[float]) -> tuple[float, ...]:
+    """To five digits; knots that nearly meet are not for this."""
+    return tuple(float(f"{v:.5g}") for v in values)
 
 
 def _bisected(short: Callable[[float], bool], low: float, high: float) -> float:

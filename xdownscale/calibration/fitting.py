@@ -106,7 +106,7 @@ def calibrate(
         batch=4, days=4, crop=crop, border=_BORDER, degrade=0.0, dropout=0.0, edges=0.0, seed=seed
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
-    some = ((np.arange(windows) + 0.5) * len(pairs.days) / max(windows, 1)).astype(np.int64)
+    some = ((np.arange(windows) + 0.5) * len(pairs.days) / windows).astype(np.int64)
     done, report = 0, report or _untold
     for number in evaluations:
         key, sampler = str(number), model.sampler_of(number)

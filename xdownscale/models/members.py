@@ -6,8 +6,9 @@ member is
     n + b(c) (m - n) + g(z) s(c) d (1 + t(c) q / (1 + q)),    d = x - m,    q = (d / w(c))**2,
 
 where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
-the coarse field of the day says there: the transformed value U T(y). The
-slope b takes the mean back to the climate where the network knows no better: in cells that hardly vary, a
+the coarse field of the day says there: the transformed value U T(y).
+
+The slope b takes the mean back to the climate where the network knows no better: in cells that hardly vary, a
 first estimate scatters with its noise by more than the residual varies. The factor s brings the spread right
 where a network leaves too much or too little of its noise; well beyond the width w a member goes 1 + t times
 as far as near the mean, which gives members the peak and the tails that errors have where deviations differ

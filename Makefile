@@ -79,9 +79,9 @@ $(CALIBRATE) $(ASIA)/$@_to_16.safetensors $(BUNDLED)/$@.safetensors $(HELD_OUT) 
 	--windows 24 --default fast
 endef
 CALIBRATE = $(BIN)/xdownscale calibrate --half --overwrite
-HELD_OUT = --coarse $(ASIA)/$@_valid.zarr/coarse --fine $(ASIA)/$@_valid.zarr --months $(MONTHS)
+HELD_OUT = --coarse $(ASIA)/$(SEASON)_valid.zarr/coarse --fine $(ASIA)/$(SEASON)_valid.zarr --months $(MONTHS)
 
-.PHONY: $(SEASONS) unet_asia vae_asia
+.PHONY: $(SEASONS) unet_asia vae_asia jja_state
 $(SEASONS): $(STAMP)
 	$(LEARNED_FROM)
 	$(TRAIN) $(ASIA)/$@.safetensors --start jja_asia --config recipes/$@/train.json --folder $(ASIA)/$@
@@ -106,6 +106,17 @@ unet_asia vae_asia: MONTHS := 6,7,8
 unet_asia vae_asia: $(STAMP)
 	$(TRAIN) $(ASIA)/$@.safetensors --encoder $(ASIA)/encoder.safetensors --config recipes/$@/train.json \
 		--folder $(ASIA)/$@
+
+# jja_asia, told the day before as well, and sixty days of its own days. `make jja_asia` comes first.
+jja_state: SEASON := jja_asia
+jja_state: MONTHS := 6,7,8
+jja_state: $(STAMP)
+	$(TRAIN) $(ASIA)/$@_trained.safetensors --start jja_asia --config recipes/$@/train.json --folder $(ASIA)/$@
+	$(CALIBRATE) $(ASIA)/$@_trained.safetensors $(ASIA)/$@.safetensors $(HELD_OUT) --evaluations 4 --default 4
+	$(RUN) $(ASIA)/$(SEASON)_unseen.zarr --start 2005-05-28 --days 96 --seed 3
+	$(BIN)/xdownscale evaluate $(ASIA)/$@.safetensors --task rollout --coarse $(ASIA)/$(SEASON)_unseen.zarr/coarse \
+		--truth $(ASIA)/$(SEASON)_unseen.zarr --lat 28 38 --lon 40 55 --first 20 --days 60 --members 8 \
+		--out $(ASIA)/$@.nc --overwrite
 
 # Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): by STEPS
 # evaluations on a box, there with smoothed input too, then by its default beside RIVALS on the whole domain.

@@ -8,10 +8,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from validation import PAGE, put
 
 import xdownscale
 from xdownscale.trial import BANDS_KM
@@ -19,9 +19,8 @@ from xdownscale.trial import BANDS_KM
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PAGE = Path(__file__).parents[1] / "docs" / "validation.md"
 SEASONS = ("djf_asia", "mam_asia", "jja_asia", "son_asia")
-_BEGIN, _END = "<!-- made by benchmarks/season_table.py from the cards -->", "<!-- end of what is made -->"
+MADE = "made by benchmarks/season_table.py from the cards"
 _NAMES = {"climatology": "climatology of the residual, no network", "mean": "its mean, 1"}
 _TEXTURE = [f"over {BANDS_KM[1]:.0f} km", *(f"{b:.0f}-{a:.0f}" for a, b in pairwise(BANDS_KM[1:]))]
 _TOP = 2  # lines of a table's head
@@ -54,7 +53,7 @@ def main() -> None:
     cards = {name: xdownscale.list_models()[name] for name in SEASONS}
     text = tables({name: card.scores for name, card in cards.items()})
     if asked.write:
-        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), text, MADE), encoding="utf-8")
     print(text)
 
 
@@ -89,24 +88,6 @@ def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
             else:
                 steps.append(_line(name, *_stepped(row)))
     return "\n\n".join("\n".join(lines) for lines in (whole, linear, steps, smooth) if len(lines) > _TOP)
-
-
-def put(page: str, text: str) -> str:
-    """The page with another text between its marks.
-
-    Raises
-    ------
-    ValueError
-        If it has not both marks once.
-    """
-    if page.count(_BEGIN) != 1 or page.count(_END) != 1:
-        raise ValueError(f"expected {_BEGIN!r} and {_END!r} once each in the page")
-    return re.sub(
-        f"{re.escape(_BEGIN)}.*{re.escape(_END)}",
-        lambda _: f"{_BEGIN}\n\n{text}\n\n{_END}",
-        page,
-        flags=re.DOTALL,
-    )
 
 
 def _named(source: str) -> str:

@@ -1,19 +1,20 @@
 """Where transfer pays: what the encoder was taught, what it sees, how many fine days there are, what pairs.
 
-    python benchmarks/transfer_map.py FOLDER [--out transfer.jsonl] [--only axis=transfer] [--table] [--small]
+    python benchmarks/transfer_map.py FOLDER [--out transfer.jsonl] [--only axis=transfer] [--table] [--write]
 
 A nature run on a box with strong sources; other weather for the long coarse record, for training, for the
 days that are judged, and for the coarse days that are not those of the fine truth (`unpaired`). Every cell of
-the map is one training of a small denoiser, all with equally many steps. The base is an encoder taught the
+the map is one training of a small denoiser, all with equally many steps; on the axis `time` with as many as
+take the processor time of `none`, by the trainings that are there. The base is an encoder taught the
 next day, that sees the coarse history, on paired daily fields, its input sharp. Two axes are crossed in full,
 fine days x transfer; the others are varied one at a time, at two numbers of fine days, beside `none`.
 
 Scored on unseen days of a summer: fair CRPS of 8 members (flow, midpoint, 4 evaluations, no conservation)
 over the MAE of bicubic interpolation, in log space. Each cell is a line of OUT; cells that are there are not
-made again. The table gives means and ranges over the seeds, and differences to `none` and to `random` of the
-same seed, fine days and regime on the same days, with a 90 % interval from days and seeds drawn anew. A seed
-is of the denoiser, of the batches, of an encoder that learned nothing, and of the block of days; the taught
-encoders are one for each pretext and step.
+made again. The table, which `--write` puts into docs/validation.md, gives means and ranges over the seeds and
+differences to `none` and to `random` of the same seed, fine days and regime on the same days, with a 90 %
+interval from days and seeds drawn anew. A seed is of the encoder, taught or not, of the denoiser, of the
+batches, and of the block of days.
 
 `degraded` smooths and biases each coarse day of training, and smooths those that are judged by a Gaussian of
 one cell; `unpaired` gives training and test the coarse field of the same date in other weather; `6h` takes
@@ -32,6 +33,7 @@ import numpy as np
 import torch
 import xarray as xr
 from scipy.ndimage import gaussian_filter
+from validation import PAGE, put
 
 from xdownscale import PretrainConfig, Tiling, TrainConfig, pretrain, train
 from xdownscale.data.nature_run import NatureRun, simulate
@@ -45,10 +47,13 @@ from xdownscale.training import Pretrained
 
 FINE_DAYS = (3, 10, 30, 180, 730)
 AT = (10, 180)
-AXES = ("transfer", "pretext", "sees", "regime")
+AXES = ("transfer", "pretext", "sees", "regime", "time")
+PRETEXTS = {"next": "next day", "refine": "refine", "masked": "masked"}
+REGIMES = {"degraded": "paired, degraded", "6h": "paired, 6-hourly"}
 FIRST = ("frozen", "none")
 OTHERS = ("none", "random")  # what the table compares with
 TRANSFERS = ("frozen", "tuned", "scratch", "random", "none")
+MADE = "made by benchmarks/transfer_map.py"
 MIDDLE = np.datetime64("2006-07-15")  # of all training records, give or take 4 days a seed
 OTHER_DAYS = 210
 SEEDS = {"record": 101, "train": 102, "test": 103, "other_train": 104, "other_test": 105}
@@ -93,6 +98,7 @@ class Cell:
     pretext: str = "next"
     sees: str = "coarse"
     regime: str = "paired"
+    matched: str = "steps"
 
     @property
     def key(self) -> str:
@@ -101,7 +107,7 @@ class Cell:
 
 
 def cells(seeds: int, fine_days=FINE_DAYS, at=AT) -> list[Cell]:
-    """The star: all of the first seed; then, of the others, what is compared; then what is left."""
+    """The star: all of the first seed; then, of the others, what is compared; what is left; equal times."""
     found: dict[str, Cell] = {}
     for seed in range(seeds):
         star = [Cell("transfer", n, t, seed) for n in fine_days for t in TRANSFERS]
@@ -116,9 +122,17 @@ def cells(seeds: int, fine_days=FINE_DAYS, at=AT) -> list[Cell]:
             # the paper's own case; and what fine days bring to an encoder that was taught nothing
             star += [Cell("regime", n, t, seed, sees="fine", regime="unpaired") for t in ("frozen", "random")]
             star += [Cell("sees", n, t, seed, sees="fine") for t in ("random", "scratch")]
+            star += [Cell("time", n, t, seed, matched="time") for t in ("frozen", "tuned", "scratch")]
+            star += [
+                Cell("time", n, t, seed, sees="fine", regime="unpaired", matched="time")
+                for t in ("frozen", "random")
+            ]
         for cell in star:
             found.setdefault(cell.key, cell)
-    return sorted(found.values(), key=lambda c: (c.seed > 0) + (c.seed > 0 and c.transfer not in FIRST))
+    return sorted(
+        found.values(),
+        key=lambda c: (c.matched == "time", (c.seed > 0) + (c.seed > 0 and c.transfer not in FIRST)),
+    )
 
 
 class World:
@@ -180,12 +194,12 @@ class World:
         beside.replace(path)
         print(f"{name}: {run.days} days in {time.time() - began:.0f} s", flush=True)
 
-    def encoder(self, pretext: str, daily: bool) -> Pretrained:
+    def encoder(self, pretext: str, daily: bool, seed: int = 0) -> Pretrained:
         """The encoder taught a pretext on the long record."""
-        path = self.folder / f"encoder-{pretext}-{'daily' if daily else '6h'}.safetensors"
+        path = self.folder / f"encoder-{pretext}-{'daily' if daily else '6h'}-{seed}.safetensors"
         if not path.exists():
             began = time.time()
-            config = replace(self.size.pretrain, pretext=pretext)
+            config = replace(self.size.pretrain, pretext=pretext, seed=seed)
             taught = pretrain(self.field("record", "coarse", daily), config=config)
             taught.save(path)
             scores = f"{taught.info['validation_l1']:.4f}, trivially {taught.info['trivial_l1']:.4f}"
@@ -219,17 +233,38 @@ class World:
         return [int(d) if cell.regime != "6h" else 4 * int(d) + 2 for d in days]
 
 
-def trained(world: World, cell: Cell):
+def trained(world: World, cell: Cell, steps: int):
     """The model of a cell."""
     coarse, fine = world.training(cell)
     config = replace(
         world.size.train,
+        steps=steps,
         transfer=cell.transfer,
         sees=cell.sees,
         seed=cell.seed,
         degrade=1.0 if cell.regime == "degraded" else 0.0,
     )
-    return train(coarse, fine, world.encoder(cell.pretext, cell.regime != "6h"), config=config)
+    return train(coarse, fine, world.encoder(cell.pretext, cell.regime != "6h", cell.seed), config=config)
+
+
+def steps_of(cell: Cell, lines: list[dict], usual: int) -> int:
+    """How many steps a cell is trained: the usual number, or what takes the processor time of `none`.
+
+    Raises
+    ------
+    SystemExit
+        If what the times are taken from is not there yet.
+    """
+    if cell.matched == "steps":
+        return usual
+    took = {}
+    for other in (cell, replace(cell, transfer="none", sees="coarse")):
+        keys = {replace(other, seed=n, matched="steps").key for n in range(cell.seed + 1)}
+        seconds = [line["seconds"]["train"] for line in lines if line["key"] in keys]
+        if not seconds:
+            raise SystemExit(f"{cell.key} is to take the time of `none`: make {', '.join(keys)} first")
+        took[other.transfer] = float(np.median(seconds))
+    return max(1, round(usual * took["none"] / took[cell.transfer]))
 
 
 def scored(world: World, cell: Cell, model) -> dict[str, list[float]]:
@@ -259,15 +294,18 @@ def scored(world: World, cell: Cell, model) -> dict[str, list[float]]:
     return out
 
 
-def made(world: World, cell: Cell) -> dict:
-    """One line of the map."""
-    began = time.time()
-    model = trained(world, cell)
-    middle = time.time()
+def made(world: World, cell: Cell, lines: list[dict]) -> dict:
+    """One line of the map, beside those that are there; seconds are the processor's."""
+    world.encoder(cell.pretext, cell.regime != "6h", cell.seed)
+    steps = steps_of(cell, lines, world.size.train.steps)
+    began = time.process_time()
+    model = trained(world, cell, steps)
+    middle = time.process_time()
     scores = scored(world, cell, model)
     ratio = sum(scores["crps"]) / sum(scores["mae"])
-    seconds = {"train": round(middle - began, 1), "score": round(time.time() - middle, 1)}
-    return {"key": cell.key, **asdict(cell), "ratio": round(ratio, 4), "seconds": seconds, **scores}
+    seconds = {"train": round(middle - began, 2), "score": round(time.process_time() - middle, 2)}
+    told = {"steps": steps, "ratio": round(ratio, 4), "seconds": seconds}
+    return {"key": cell.key, **asdict(cell), **told, **scores}
 
 
 def read(path: Path) -> list[dict]:
@@ -276,36 +314,40 @@ def read(path: Path) -> list[dict]:
 
 
 def table(lines: list[dict], draws: int = 2000) -> str:
-    """Means and ranges over the seeds, and differences to `none` on the same days."""
+    """Means and ranges over the seeds, and differences to `none` on the same days; bold gains are clear."""
     by_key = {line["key"]: line for line in lines}
     groups: dict[tuple, list[dict]] = {}
     for line in sorted(lines, key=lambda row: (AXES.index(row["axis"]), row["days"])):
-        place = (*(line[k] for k in ("axis", "days", "pretext", "sees", "regime", "transfer")),)
+        place = (*(line[k] for k in ("axis", "pretext", "sees", "regime", "days", "transfer")),)
         groups.setdefault(place, []).append(line)
     out = [
         (
-            "| axis | fine days | pretext | sees | regime | transfer | seeds "
-            "| CRPS / bicubic MAE (range) | minus none (90 %) | minus random (90 %) |"
+            "| encoder taught | it sees | pairs | fine days | transfer | steps, seeds "
+            "| CRPS over bicubic's MAE (range of seeds) | minus `none` (90 %) | minus `random` (90 %) |"
         ),
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for place, found in groups.items():
+    for (_, pretext, sees, regime, days, transfer), found in groups.items():
         ratios = [line["ratio"] for line in found]
         shown = f"{np.mean(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
         apart = " | ".join(against(found, by_key, draws, other) for other in OTHERS)
-        out.append(f"| {' | '.join(map(str, place))} | {len(found)} | {shown} | {apart} |")
+        taught = PRETEXTS[pretext] if transfer in ("frozen", "tuned") else "nothing"
+        seen = "-" if transfer == "none" else f"{sees} history"
+        length = f"{np.mean([line['steps'] for line in found]):.0f}, {len(found)}"
+        cells = (taught, seen, REGIMES.get(regime, regime), days, transfer, length, shown, apart)
+        out.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(out)
 
 
 def against(found: list[dict], by_key: dict[str, dict], draws: int, transfer: str) -> str:
     """Difference to another transfer of the same seeds, days, regime and, but for `none`, of the same sight.
 
-    The interval draws days and seeds anew.
+    The interval draws days and seeds anew. In bold if it lies below zero.
     """
     pairs = []
     for line in found:
-        sees = "coarse" if transfer == "none" else line["sees"]
-        other = Cell("", line["days"], transfer, line["seed"], sees=sees, regime=line["regime"]).key
+        alike = {} if transfer == "none" else {"sees": line["sees"], "matched": line["matched"]}
+        other = Cell("", line["days"], transfer, line["seed"], regime=line["regime"], **alike).key
         if line["transfer"] != transfer and other in by_key:
             pairs.append((line["crps"], by_key[other]["crps"], line["mae"]))
     if not pairs:
@@ -319,7 +361,8 @@ def against(found: list[dict], by_key: dict[str, dict], draws: int, transfer: st
         days = rng.integers(ours.shape[1], size=ours.shape[1])[None]
         drawn.append((ours - others)[seeds, days].sum() / unit[seeds, days].sum())
     low, high = np.quantile(drawn, (0.05, 0.95))
-    return f"{difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    told = f"{difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"**{told}**" if high < 0 else told
 
 
 def main() -> None:
@@ -329,7 +372,8 @@ def main() -> None:
     if not asked.table:
         fill(asked, out)
     text = table(read(out))
-    out.with_suffix(".md").write_text(text + "\n")
+    if asked.write:
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), text, MADE), encoding="utf-8")
     print(text)
 
 
@@ -343,12 +387,14 @@ def fill(asked: argparse.Namespace, out: Path) -> None:
     for choice in asked.only:
         name, _, values = choice.partition("=")
         wanted = [cell for cell in wanted if str(getattr(cell, name)) in values.split(",")]
-    there = {line["key"] for line in read(out)}
+    lines = read(out)
+    there = {line["key"] for line in lines}
     lacking = [cell for cell in wanted if cell.key not in there]
     print(f"{len(wanted)} cells, {len(lacking)} to be made", flush=True)
     began = time.time()
     for number, cell in enumerate(lacking, 1):
-        line = made(world, cell)
+        line = made(world, cell, lines)
+        lines.append(line)
         with out.open("a") as file:
             file.write(json.dumps(line) + "\n")
         left = (time.time() - began) / number * (len(lacking) - number) / 60
@@ -365,6 +411,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--at", type=int, nargs="*", default=AT, help="at which the other axes are varied")
     parser.add_argument("--steps", type=int, help="of the denoisers, all alike; give another --out")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/validation.md")
     parser.add_argument("--small", action="store_true", help="a tiny version, to see that it runs")
     return parser.parse_args(given)
 

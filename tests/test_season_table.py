@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import season_table
+import validation
 
 import xdownscale
 
@@ -62,12 +63,16 @@ def test_numbers() -> None:
 
 def test_page() -> None:
     """The page is made from the cards: python benchmarks/season_table.py --write."""
-    page = season_table.PAGE.read_text(encoding="utf-8")
+    page = validation.PAGE.read_text(encoding="utf-8")
     cards = xdownscale.list_models()
     made = season_table.tables({name: cards[name].scores for name in season_table.SEASONS})
-    assert season_table.put(page, made) == page
+    assert validation.put(page, made, season_table.MADE) == page
 
 
 def test_marks() -> None:
-    with pytest.raises(ValueError, match="once each in the page"):
-        season_table.put("a page without marks", "text")
+    end = "<!-- end of what is made -->"
+    page = f"a <!-- one -->old{end} b <!-- two -->old{end} c"
+    assert validation.put(page, "new", "two") == f"a <!-- one -->old{end} b <!-- two -->\n\nnew\n\n{end} c"
+    for wrong in ("a page without marks", f"{end} <!-- one -->", page + "<!-- one -->"):
+        with pytest.raises(ValueError, match="once in the page"):
+            validation.put(wrong, "text", "one")

@@ -76,18 +76,26 @@ def tables(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> str:
         _head("", *_STEPS),
         _head("", "input smoothed by, coarse cells", *_COLUMNS),
     )
-    for name, rows in scores.items():
+    for name, found in scores.items():
+        rows = list(found)
+        default = {_where(row) for row in rows if row["evaluations"] == "fast" and "smoothing" not in row}
         for row in rows:
             told = f"**{name}**, {row['evaluations']}" if row["name"] == "prediction" else _named(row["name"])
             if "smoothing" in row:
                 smooth.append(_line(told, f"{row['smoothing']:g}", *_judged(row)))
             elif row["evaluations"] in (None, "fast"):
+                if _where(row) not in default:
+                    continue
                 whole.append(_line(told, *_judged(row)))
                 if "linear_r2" in row:
                     linear.append(_line(told, *_in_linear_space(row)))
             else:
                 steps.append(_line(name, *_stepped(row)))
     return "\n\n".join("\n".join(lines) for lines in (whole, linear, steps, smooth) if len(lines) > _TOP)
+
+
+def _where(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row["cells"], row["days"]
 
 
 def _named(source: str) -> str:

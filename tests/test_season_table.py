@@ -51,6 +51,8 @@ def test_numbers() -> None:
         "| mine | 8 | 0.400 (0.35-0.45) | 1.02 (0.97-1.05) | 0.9877 | 0.97 | - | 1.00 | 0.99 | 0.98 | 0.97 "
         "| 0.90 | 0.80-1.20 (15 of 17) |"
     )
+    boxed = season_table.tables({"mine": [ROW, OTHER, OTHER | {"cells": "8x8"}, ROW | {"evaluations": 8}]})
+    assert boxed.count("| bicubic |") == 1, "beside the default, sources of its cells and days alone"
     raw = {"linear_crps_over_bicubic_mae": 0.41, "linear_r2": 0.98, "linear_low": 0.4, "linear_high": 0.43}
     spread = {"spread_skill": 1.1, "spread_skill_low": 1.05, "spread_skill_high": 1.2}
     mine = ROW | raw | {f"linear_{key}": value for key, value in spread.items()}

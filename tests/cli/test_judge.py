@@ -79,6 +79,32 @@ def test_scores_of_smoothed_input_stand_beside_those_of_sharp(folder: Path) -> N
     assert scores[1]["r2"] > scores[len(sharp) + 1]["r2"], "nearest interpolation of a smoother field"
 
 
+def test_other_sources_stay_while_what_they_are_compared_with_does(folder: Path) -> None:
+    """A box is scored by other evaluations, then by the first ones: rows of the whole stay till then."""
+
+    def written(*more: object) -> list[tuple[str, object, str]]:
+        result = run(folder, "--write", *more)
+        assert result.exit_code == 0, result.output
+        scores = xdownscale.load(folder / "model.safetensors").card.scores
+        return [(row["name"], row["evaluations"], row["cells"]) for row in scores]
+
+    whole = written("--evaluations", 2)
+    box = ("--lat", *folder_box(folder))
+    both = written("--evaluations", 4, *box)
+    assert both[: len(whole)] == whole
+    assert [row[0] for row in both[len(whole) :]] == [row[0] for row in whole]
+    assert both[-1][2] != whole[0][2]
+    assert written("--evaluations", 4, *box) == both, "replaced, not doubled"
+    again = written("--evaluations", 2, *box)
+    assert again == [both[len(whole)], ("prediction", 2, both[-1][2]), *both[len(whole) + 1 :]]
+
+
+def folder_box(folder: Path) -> tuple[float, float]:
+    """Bounds that leave out one row of coarse cells."""
+    with xr.open_dataset(folder / "coarse.nc") as found:
+        return float(found.lat[0]) - 0.1, float(found.lat[-2]) + 0.1
+
+
 def test_outputs_are_kept(folder: Path) -> None:
     (folder / "out.nc").write_text("mine")
     result = run(folder, "--out", folder / "out.nc")

@@ -12,7 +12,7 @@ from xdownscale.cli.settings import EVALUATIONS, MODEL, as_json, configured, dry
 from xdownscale.cli.terminal import check_output, plainly, write_netcdf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["evaluate", "text"]
 
@@ -167,17 +167,35 @@ def _page(found: Any, path: Path, *, overwrite: bool) -> None:
 
 
 def _write(model: str, table: Sequence[dict[str, Any]]) -> None:
-    """Replace the scores of as many evaluations, and those of other sources, of like input on a card."""
+    """Put a table on a card, whose scores of as many evaluations of like input it replaces."""
     from dataclasses import replace
 
     from xdownscale.checkpoint import load, rewrite
 
     card = load(model).card
-    smoothing, again = table[0].get("smoothing"), (None, table[0]["evaluations"])
-    kept = [
-        row for row in card.scores if row.get("smoothing") != smoothing or row.get("evaluations") not in again
+    rewrite(model, replace(card, scores=(*_still_of_use(card.scores, table), *table)))
+
+
+def _still_of_use(scores: Sequence[Any], table: Sequence[dict[str, Any]]) -> list[Any]:
+    """Rows of a card that stay beside a new table, the first row of which is the model's.
+
+    Its rows of other evaluations or input do; those of other sources as long as a row of the model's of the
+    same cells, days and input does, if the table has not the same.
+    """
+    judged = table[0]
+    own = [row for row in scores if row.get("name") == judged["name"] and _how(row) != _how(judged)]
+    compared = {_where(row) for row in own} - {_where(judged)}
+    return [
+        row for row in scores if row in own or (row.get("name") != judged["name"] and _where(row) in compared)
     ]
-    rewrite(model, replace(card, scores=(*kept, *table)))
+
+
+def _how(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row.get("evaluations"), row.get("smoothing")
+
+
+def _where(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return row.get("cells"), row.get("days"), row.get("smoothing")
 
 
 def text(table: Sequence[dict[str, Any]]) -> str:

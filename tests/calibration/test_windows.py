@@ -70,14 +70,33 @@ class TestWindow:
         coarse[7] = np.nan
         assert drawn_window(fast, whole(fast, coarse, records[1])).cells().truth.size == 0
 
-    def test_lie_inside_and_differ(self, tiny_model: Downscaler) -> None:
-        grid = MERRA2.window((216, 12), (352, 13))
-        found = [module._somewhere(grid, G5NR, 48, np.random.default_rng(n)) for n in range(20)]
-        assert {w.shape for w in found} == {(6, 5)}, "48 cells of 1/16 degree, in cells of 1/2 and 5/8"
-        assert len({(w.y.start, w.x.start) for w in found}) > 10
-        for w in found:
-            assert 216 <= w.y.start <= 222
-            assert 352 <= w.x.start <= 360
+    def test_every_place_is_in_as_many(self) -> None:
+        """Equal windows beside each other, over one cell twice at most, of about the side asked for."""
+        grid = MERRA2.window((200, 92), (343, 163))
+        parts = module._parts(grid, G5NR, 768)
+        assert [w.shape for w in parts] == [(92, 82)] * 2, "768 cells of 1/16 degree are 76.8 of 5/8"
+        often = np.zeros(163, int)
+        for w in parts:
+            often[w.x.start - 343 :][: w.x.size] += 1
+        assert (often >= 1).all()
+        assert (often == 2).sum() == 1
+        assert len(module._parts(grid, G5NR, 320)) == 2 * 5
+        assert module._parts(grid, G5NR, 2000) == [grid]
+
+    def test_each_has_its_turn(
+        self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        pairs, side = whole(fast, *records), 60
+        drawn = [
+            module.window_of(fast, pairs, np.arange(6), number, Sampler("fast", 2), 2, side, 5)
+            for number in range(6)
+        ]
+        places = [(w.day.domain.grid.y.start, w.day.domain.grid.x.start) for w in drawn]
+        count = len(module._parts(pairs.coarse.grid, fast.fine, side))
+        assert 1 < count < 6
+        assert len(set(places[:count])) == count
+        assert places[count:] == places[: 6 - count]
 
     def test_an_encoder_of_fine_days_is_shown_them(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch

@@ -1,13 +1,16 @@
 """Windows of held-out days, drawn once, and what they are when members are moved and conserved.
 
 They are windows of the coarse grid, as wide as a domain: one of 128 cells, drawn by itself, has 8 % more
-spread than the same cells in a wide one.
+spread than the same cells in a wide one. The grid falls into equal windows and each has its turn, so that
+every place counts as much: of windows put anywhere, those who live at the edge are in few.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -159,11 +162,11 @@ def window_of(
     days : ndarray of int
         Positions among the days of the pairs.
     number : int
-        Which of these days; with the seed, also where the window lies.
+        Which of these days; with the seed, also which window.
     sampler : Sampler
     members : int
     side : int [fine cells]
-        Of the window; all of an axis that is shorter.
+        Of the window, about; all of an axis that is shorter.
     seed : int
 
     Returns
@@ -171,7 +174,8 @@ def window_of(
     Window
     """
     coarse_day, fine_day = pairs.days[days[number]]
-    grid = _somewhere(pairs.coarse.grid, model.fine, side, generator(seed, number, 9))
+    parts = _parts(pairs.coarse.grid, model.fine, side)
+    grid = parts[generator(seed, 0, 9).permutation(len(parts))[number % len(parts)]]
     part, window = replace(pairs, coarse=pairs.coarse.within(grid)), refined(grid, model.fine)
     values, _ = part.history(coarse_day, model.history, model.card.step)
     today, last = pairs.coarse.instants[coarse_day], len(values) - 1
@@ -189,13 +193,15 @@ def window_of(
     return Window(day, mean, drawn, part.cut(fine_day, window))
 
 
-def _somewhere(grid: Grid, fine: Grid, side: int, rng: np.random.Generator) -> Grid:
-    """Somewhere on the coarse grid, as many of its cells as make a side of so many fine ones."""
+def _parts(grid: Grid, fine: Grid, side: int) -> list[Grid]:
+    """The equal windows that cover a coarse grid, as near as can be to a side of so many fine cells."""
     spans = []
     for axis, other in ((grid.y, fine.y), (grid.x, fine.x)):
-        size = min(axis.size, max(1, round(side * other.step / axis.step)))
-        spans.append((axis.start + int(rng.integers(axis.size - size + 1)), size))
-    return grid.window(*spans)
+        count = max(1, round(axis.size * axis.step / (side * other.step)))
+        size = math.ceil(axis.size / count)
+        starts = np.linspace(axis.start, axis.start + axis.size - size, count).round().astype(int)
+        spans.append([(int(start), size) for start in starts])
+    return [grid.window(*places) for places in product(*spans)]
 
 
 def _past(pairs: Pairs, fine_day: int, window: Grid, model: Downscaler) -> Past:

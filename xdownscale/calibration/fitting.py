@@ -61,8 +61,8 @@ def calibrate(
     crop : int [fine cells]
         Side of a crop, more than 96.
     windows : int
-        In all, of days evenly spread over the record; of 768 cells a side, or as many as the record has.
-        One with four members takes some 10 s of an idle core for each evaluation.
+        In all, of days evenly spread over the record. Its domain falls into equal ones of some 768 cells a
+        side, which take turns. One with four members takes some 10 s of an idle core for each evaluation.
     seed : int
     report : callable, optional
         Called with how many crops and windows are done, of `work` in all.

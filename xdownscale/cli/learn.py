@@ -141,7 +141,7 @@ def train(
 @click.option("--crops", type=click.IntRange(4), default=16, help="Crops in all.")
 @click.option("--crop", type=click.IntRange(8), default=224, help="Side of a crop, in fine cells.")
 @click.option(
-    "--windows", type=click.IntRange(0), default=8, help="Windows in all, of 768 fine cells a side."
+    "--windows", type=click.IntRange(0), default=8, help="Windows in all, of some 768 fine cells a side."
 )
 @click.option("--seed", type=click.IntRange(0), default=0)
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")

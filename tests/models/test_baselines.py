@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +13,7 @@ from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, INTERPOLATIONS, MERRA2, refined, upsampling
 from xdownscale.inference.engine import Options, draw
 from xdownscale.models.baselines import climatology, interpolation, quantile_mapping
+from xdownscale.models.members import MemberByMember
 from xdownscale.patches import Tiling
 
 if TYPE_CHECKING:
@@ -95,6 +97,16 @@ class TestClimatology:
         assert r.std() == pytest.approx(0.5, rel=0.03)
         assert np.corrcoef(r[0].ravel(), r[1].ravel())[0, 1] == pytest.approx(0, abs=0.05)
         assert model.card.training["data"].startswith("the residual's climate on the days that tiny learned")
+
+    def test_what_the_model_was_calibrated_with_is_not_its_own(self, like: Downscaler) -> None:
+        moved = MemberByMember((0.0,), (0.5,), (3.0,), (1.0,), (2.0,)).to_dict()
+        fitted = {"inflation": {"1": [2.0]}, "member_by_member": {"1": moved, "fast": moved}}
+        calibrated = like.with_card(replace(like.card, **fitted))
+        y = lognormal()
+        models = climatology(calibrated), climatology(like)
+        options = replace(OPTIONS, sampler=models[0].sampler)
+        one, other = (draw(model, y, GRID, [0], options).values for model in models)
+        np.testing.assert_array_equal(one, other)
 
     def test_a_model_without_one(self, make_card: Callable[..., Card]) -> None:
         from xdownscale.models.downscaler import Downscaler

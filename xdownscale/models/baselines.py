@@ -131,6 +131,7 @@ def _card(name: str, method: str, like: Card, scaling: dict[str, object], data: 
         day_correlation=0.0,
         times={},
         inflation={},
+        member_by_member={},
         scores=(),
         limitations=("A baseline: no small scales are added.",),
         distilled=False,

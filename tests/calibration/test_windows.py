@@ -83,6 +83,33 @@ class TestWindow:
         assert len(module._parts(grid, G5NR, 320)) == 2 * 5
         assert module._parts(grid, G5NR, 2000) == [grid]
 
+    def test_margins_are_drawn_where_the_grid_goes_on_and_not_judged(
+        self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The second window is drawn with two coarse cells more in the west, and judged without them."""
+        grid = MERRA2.window((200, 92), (343, 163))
+        west, east = module._parts(grid, G5NR, 768)
+        assert module._around(west, grid, G5NR) == MERRA2.window((200, 92), (343, 82 + 13))
+        assert module._around(east, grid, G5NR) == MERRA2.window((200, 92), (343 + 81 - 13, 82 + 13))
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        pairs = whole(fast, *records)
+        monkeypatch.setattr(module, "_MARGIN", 20)
+        (window,) = (
+            w
+            for w in (
+                module.window_of(fast, pairs, np.arange(2), n, Sampler("fast", 2), 2, 60, 5) for n in range(2)
+            )
+            if w.window.x.start > pairs.coarse.grid.x.start
+        )
+        drawn = window.day.domain.grid
+        assert drawn.x.start == window.window.x.start - 2
+        fine, inner = refined(drawn, fast.fine), refined(window.window, fast.fine)
+        kept = (fine.x.start + np.arange(0, fine.x.size, 3)) >= inner.x.start
+        rows = (fine.y.start + np.arange(0, fine.y.size, 3)) >= inner.y.start
+        rows &= (fine.y.start + np.arange(0, fine.y.size, 3)) < inner.y.start + inner.y.size
+        truth = window._residual(window.truth).reshape(len(rows), len(kept))
+        np.testing.assert_array_equal(window.cells().truth, truth[np.ix_(rows, kept)].ravel())
+
     def test_each_has_its_turn(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -92,7 +119,7 @@ class TestWindow:
             module.window_of(fast, pairs, np.arange(6), number, Sampler("fast", 2), 2, side, 5)
             for number in range(6)
         ]
-        places = [(w.day.domain.grid.y.start, w.day.domain.grid.x.start) for w in drawn]
+        places = [(w.window.y.start, w.window.x.start) for w in drawn]
         count = len(module._parts(pairs.coarse.grid, fast.fine, side))
         assert 1 < count < 6
         assert len(set(places[:count])) == count

@@ -115,24 +115,26 @@ jja_state: MONTHS := 6,7,8
 jja_state: $(STAMP)
 	$(TRAIN) $(ASIA)/$@_trained.safetensors --start jja_asia --config recipes/$@/train.json --folder $(ASIA)/$@
 	$(CALIBRATE) $(ASIA)/$@_trained.safetensors $(ASIA)/$@.safetensors $(HELD_OUT) --evaluations 4 --default 4
-	$(RUN) $(ASIA)/$(SEASON)_unseen.zarr --start 2005-05-28 --days 96 --seed 3
-	$(BIN)/xdownscale evaluate $(ASIA)/$@.safetensors --task rollout --coarse $(ASIA)/$(SEASON)_unseen.zarr/coarse \
-		--truth $(ASIA)/$(SEASON)_unseen.zarr --lat 28 38 --lon 40 55 --first 20 --days 60 --members 8 \
-		--out $(ASIA)/$@.nc --overwrite
+	$(RUN) $(ASIA)/$(SEASON)_unseen_2005.zarr --start 2005-05-28 --days 96 --seed 3
+	$(BIN)/xdownscale evaluate $(ASIA)/$@.safetensors --task rollout \
+		--coarse $(ASIA)/$(SEASON)_unseen_2005.zarr/coarse --truth $(ASIA)/$(SEASON)_unseen_2005.zarr \
+		--lat 28 38 --lon 40 55 --first 20 --days 60 --members 8 --out $(ASIA)/$@.nc --overwrite
 
-# Scores of a season's model on days of weather that it has not seen, onto its card and into $(ASIA): by STEPS
-# evaluations on a box, there with smoothed input too, then by its default beside RIVALS on the whole domain.
+# Scores of a season's model on days of two seasons of weather that it has not seen, onto its card and into $(ASIA):
+# by STEPS evaluations on a box, there with smoothed input too, then by its default beside RIVALS on the whole domain.
 # make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
 BOX ?= --lat 20 36 --lon 41 66 --members 4 --every 18
 STEPS ?= 2 4 8 16
 RIVALS ?=
-SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) --coarse $(ASIA)/$*_unseen.zarr/coarse \
-	--truth $(ASIA)/$*_unseen.zarr --months $(MONTHS) --first 10 --block 1 --write --overwrite
+SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) \
+	$(foreach year,2005 2011,--coarse $(ASIA)/$*_unseen_$(year).zarr/coarse --truth $(ASIA)/$*_unseen_$(year).zarr) \
+	--months $(MONTHS) --first 10 --block 1 --write --overwrite
 score_%: $(STAMP)
-	$(RUN) $(ASIA)/$*_unseen.zarr --start 2005-$(FIRST) --days 96 --seed 3
+	$(RUN) $(ASIA)/$*_unseen_2005.zarr --start 2005-$(FIRST) --days 96 --seed 3
+	$(RUN) $(ASIA)/$*_unseen_2011.zarr --start 2011-$(FIRST) --days 96 --seed 6
 	for n in $(STEPS); do $(call SCORE) $(BOX) --evaluations $$n || exit 1; done
 	$(call SCORE) $(BOX) --smoothing 1
-	$(call SCORE,$(RIVALS)) --every 12 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
+	$(call SCORE,$(RIVALS)) --every 24 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2
 score_mam_asia: FIRST := 02-25

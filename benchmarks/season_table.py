@@ -160,7 +160,8 @@ def _bounded(row: Mapping[str, Any], key: str, until: str) -> str:
 
 def _ranks(row: Mapping[str, Any]) -> str:
     flat = f" ({row['ranks_flat']} of {row['members'] + 1})" if "ranks_flat" in row else ""
-    return _range(row.get("ranks")) + flat
+    together = f", p {_number(row['ranks_p'])}" if "ranks_p" in row else ""
+    return _range(row.get("ranks")) + flat + together
 
 
 def _range(pair: Any) -> str:

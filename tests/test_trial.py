@@ -97,8 +97,9 @@ def test_rows_are_in_units_of_bicubic(judged: xr.Dataset) -> None:
     low, high = 4 * power.rank_histogram_interval.transpose("bound", "rank").values[:, :4]
     flat = sum(a <= 1 <= b for a, b in zip(low, high, strict=True))
     assert found["ranks_flat"] == flat < 4, "random weights are not reliable"
+    assert found["ranks_p"] == pytest.approx(float(power.rank_histogram_p), abs=1e-4)
     assert found["spread_skill_low"] <= found["spread_skill"] <= found["spread_skill_high"]
-    assert not {"ranks", "ranks_flat", "spread_skill_low"} & set(table["bicubic"])
+    assert not {"ranks", "ranks_flat", "ranks_p", "spread_skill_low"} & set(table["bicubic"])
     raw = judged.sel(space="linear")
     assert found["linear_crps_over_bicubic_mae"] == pytest.approx(
         float(raw.crps.sel(source="prediction") / raw.mae.sel(source="bicubic")), abs=1e-4

@@ -129,7 +129,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
         `spectrum` is power over the truth's in the bands between `BANDS_KM`,
         `semivariogram` the least and the largest semivariance over the truth's at any lag; `ranks` the least
         and the largest frequency of a rank over that of a flat histogram, `ranks_flat` how many of the
-        `members` + 1 ranks have an interval with 1 in it; `smoothing` is there if the coarse
+        `members` + 1 ranks have an interval with 1 in it, `ranks_p` the probability of all together
+        (`diagnostics.flatness`); `smoothing` is there if the coarse
         field was smoothed. `linear_*` are in the quantity's own units.
     """
     log, linear = (found.sel(space=space) for space in ("log", "linear"))
@@ -158,6 +159,8 @@ def rows(found: xr.Dataset, evaluations: int | str) -> list[dict[str, Any]]:
             if "rank_histogram_interval" in one:
                 bounds = one["rank_histogram_interval"].transpose("bound", "rank").values * len(ranks)
                 row["ranks_flat"] = int(((bounds[0] <= 1) & (bounds[1] >= 1)).sum())
+            if "rank_histogram_p" in one:
+                row["ranks_p"] = _rounded(one["rank_histogram_p"])
         row |= _texture(one) | _bounds(one, unit)
         if name != "prediction":
             row["skill"] = _rounded(one["crpss"])

@@ -10,6 +10,7 @@ import xarray as xr
 
 from xdownscale.cf.raster import raster
 from xdownscale.diagnostics import skill
+from xdownscale.diagnostics.flatness import flat_probability
 from xdownscale.diagnostics.verification import scores
 from xdownscale.grid import G5NR, MERRA2, coarsening, refined, upsampling
 
@@ -113,6 +114,28 @@ class TestLibrary:
         np.testing.assert_allclose(found.brier.values, brier.values, rtol=1e-12)
         ranks = rank_histogram(prediction, truth, "realization", weights=weights)
         np.testing.assert_allclose(found.rank_histogram.values, ranks.values, rtol=1e-10)
+
+    def test_one_probability_of_all_ranks(self, case: Callable) -> None:
+        from scores.probability import rank_histogram
+
+        prediction, truth, _ = case(members=7)
+        found = scores(prediction, truth, intervals=10, block=1)
+        area = xr.DataArray(raster(truth).area, dims=("lat", "lon")).assign_coords(
+            lat=truth.lat, lon=truth.lon
+        )
+        days = [
+            rank_histogram(
+                prediction.isel(time=[t]), truth.isel(time=[t]), "realization", weights=area
+            ).values
+            for t in range(truth.sizes["time"])
+        ]
+        expected = flat_probability(np.array(days))
+        assert float(found.rank_histogram_p.sel(source="prediction")) == pytest.approx(expected, abs=1e-12)
+        assert 0 < expected < 1
+        assert "rank_histogram_p" not in scores(prediction, truth), "days are not resampled"
+        assert "rank_histogram_p" not in scores(
+            prediction.isel(realization=0, drop=True), truth, intervals=10, block=1
+        )
 
     def test_contingency(self, case: Callable) -> None:
         from scores.categorical import BasicContingencyManager
@@ -444,7 +467,7 @@ class TestIntervals:
     def test_every_score_has_one_but_the_maximum(self, case: Callable) -> None:
         prediction, truth, coarse = case(days=6)
         found = scores(prediction, truth, coarse=coarse, intervals=30, block=2, **ALL)
-        plain = {"truth_quantile", "conservation_max", "valid", "days"}
+        plain = {"truth_quantile", "conservation_max", "rank_histogram_p", "valid", "days"}
         names = {str(n) for n in found.data_vars if not str(n).endswith("_interval")} - plain
         assert {f"{n}_interval" for n in names} == {str(n) for n in found.data_vars} - names - plain
         for name in ("crps", "quantile_ratio", "fss"):

@@ -22,6 +22,7 @@ import numpy as np
 import xarray as xr
 
 from xdownscale.diagnostics.dayblocks import blocks_of, draws, expanded
+from xdownscale.diagnostics.flatness import flat_probability
 from xdownscale.diagnostics.ladder import RESOLUTION, Ladder, merged, stacked
 from xdownscale.diagnostics.measures import BY_THRESHOLD, ERRORS, Measure, measures, total
 from xdownscale.diagnostics.sources import line_up
@@ -41,6 +42,9 @@ _FOLD = 16
 _SUMMARIES = {
     "fss": Measure("fractions skill score", 1.0),
     "rank_histogram": Measure("relative frequency of the truth's rank among the members", np.nan),
+    "rank_histogram_p": Measure(
+        "probability that blocks of days of a flat rank histogram deviate together as much as these", np.nan
+    ),
     "base_rate": Measure("share of the truth at or above the threshold", np.nan),
     "conservation_rms": Measure("root mean square of coarse mean minus input, over that of the input", 0.0),
     "conservation_max": Measure("largest relative difference of coarse mean and input", 0.0),
@@ -51,6 +55,7 @@ _DIMS = {
     **dict.fromkeys(BY_THRESHOLD, ("threshold", "source")),
     "fss": ("threshold", "window", "source"),
     "rank_histogram": ("source", "rank"),
+    "rank_histogram_p": ("source",),
     "base_rate": ("threshold",),
     "conservation_rms": ("source",),
     "conservation_max": ("source",),
@@ -114,7 +119,8 @@ def scores(
         `crpss` (of the prediction against the source, on the same days in each replicate), `spread_skill`; by
         `threshold` `pod`, `far`, `csi`, `ets`, `frequency_bias`, `brier` and, by `window`, `fss`;
         `rank_histogram`; `quantile_ratio` and `truth_quantile`; with a coarse field `conservation_rms` and
-        `conservation_max`. With intervals each has an `_interval` along `bound`, of 95 percent.
+        `conservation_max`. With intervals each has an `_interval` along `bound`, of 95 percent, and ranks one
+        answer for all, `rank_histogram_p` (`flatness`).
 
     Raises
     ------
@@ -178,6 +184,7 @@ def judge(
         bounds = {
             key: _percentiles(v, counts.shape[1]) for key, v in again.items() if key not in _NO_INTERVAL
         }
+        values["rank_histogram_p"] = found.flat(groups, asked.seed)
     return _labelled(values, bounds, comparison, asked, quantiles, found, (intervals, block))
 
 
@@ -205,6 +212,13 @@ class _Tallied:
             out["quantile_ratio"] = np.where(np.isfinite(ratio), ratio, np.nan)
             out["truth_quantile"] = found[0]
         return out
+
+    def flat(self, groups: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
+        """Of the ranks of each source with members, shape (sources,); days of a group are one block."""
+        ranks = np.moveaxis(self.sums["ranks"], 1, 0)
+        blocks = [np.array([r[groups == g].sum(axis=0) for g in range(groups.max() + 1)]) for r in ranks]
+        held = [b[:, np.isfinite(b).all(axis=0)] for b in blocks]
+        return np.array([flat_probability(b, seed) if b.shape[1] > 1 else np.nan for b in held])
 
 
 def _check_questions(
@@ -305,7 +319,7 @@ def _labelled(
     units = str(comparison.truth.attrs.get("units", "1"))
     out = xr.Dataset(coords=_coordinates(comparison, asked, quantiles, units))
     for key, value in values.items():
-        if value.size and key in _DIMS and not (key == "rank_histogram" and not np.isfinite(value).any()):
+        if value.size and key in _DIMS and not (key.startswith("rank_") and not np.isfinite(value).any()):
             attrs = _described(key, units, asked)
             out[key] = _DIMS[key], value, attrs
             if key in bounds:

@@ -68,19 +68,21 @@ $(RUN) $(ASIA)/$@_2005.zarr --start 2005-$(FIRST) --days 96 --seed 1
 $(RUN) $(ASIA)/$@_2006.zarr --start 2006-$(FIRST) --days 96 --seed 1
 endef
 TRAIN = $(BIN)/xdownscale train $(PAIRS) --no-calibrate --half --overwrite --card recipes/$@/card.json
-# a second network for two evaluations, and the spread, fitted on two seasons of other weather
+# a second network for two evaluations, and the spread, fitted on four seasons of other weather
 define FINISHED
 $(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
 	--half --overwrite --config recipes/$@/distil.json --folder $(ASIA)/$@_distilled
 $(RUN) $(ASIA)/$@_valid_2007.zarr --start 2007-$(FIRST) --days 96 --seed 4
 $(RUN) $(ASIA)/$@_valid_2009.zarr --start 2009-$(FIRST) --days 96 --seed 5
+$(RUN) $(ASIA)/$@_valid_2013.zarr --start 2013-$(FIRST) --days 96 --seed 7
+$(RUN) $(ASIA)/$@_valid_2015.zarr --start 2015-$(FIRST) --days 96 --seed 8
 $(CALIBRATE) $(ASIA)/$@_distilled.safetensors $(ASIA)/$@_to_8.safetensors $(HELD_OUT) --evaluations 2,4,8
 $(CALIBRATE) $(ASIA)/$@_to_8.safetensors $(ASIA)/$@_to_16.safetensors $(HELD_OUT) --evaluations 16 --windows 4
 $(CALIBRATE) $(ASIA)/$@_to_16.safetensors $(BUNDLED)/$@.safetensors $(HELD_OUT) --evaluations fast \
-	--windows 24 --default fast
+	--windows 48 --default fast
 endef
 CALIBRATE = $(BIN)/xdownscale calibrate --half --overwrite
-HELD_OUT = $(foreach year,2007 2009,--coarse $(ASIA)/$(SEASON)_valid_$(year).zarr/coarse \
+HELD_OUT = $(foreach year,2007 2009 2013 2015,--coarse $(ASIA)/$(SEASON)_valid_$(year).zarr/coarse \
 	--fine $(ASIA)/$(SEASON)_valid_$(year).zarr) --months $(MONTHS)
 
 .PHONY: $(SEASONS) unet_asia vae_asia jja_state

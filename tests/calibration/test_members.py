@@ -11,7 +11,7 @@ import pytest
 
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
-from xdownscale.calibration.members import Sampled, by_level, fit
+from xdownscale.calibration.members import Sampled, by_band, by_level, fit
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models.members import MemberByMember
 from xdownscale.nn.denoiser import Second
@@ -207,17 +207,37 @@ class TestLevels:
         np.testing.assert_allclose(by_level(still, fit(still))[1], 1, rtol=1e-9)
 
 
+class TestBands:
+    def given(self, departures: list[float], errors: list[float]) -> Any:
+        return SimpleNamespace(squares_by_band=lambda _: np.array([departures, errors]))
+
+    def test_departures_become_as_large_as_errors_in_each(self) -> None:
+        windows = [self.given([1.0, 2.0, 8.0, 1.0], [2.0, 1.0, 2.0, 1.0]), self.given([1.0] * 4, [1.0] * 4)]
+        np.testing.assert_allclose(by_band(windows), np.sqrt([3 / 2, 2 / 3, 3 / 9, 1.0]))
+
+    def test_are_bounded_and_one_where_nothing_is_known(self) -> None:
+        assert by_band([self.given([1.0, 1.0, 0.0, 0.0], [99.0, 0.0, 1.0, 0.0])]) == (2.0, 0.5, 1.0, 1.0)
+
+
 class TestCalibrate:
     def test_windows_are_wide_and_of_days_spread_evenly(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[tuple[int, ...]] = []
         rounds: list[MemberByMember | None] = []
+        multiplied: list[Any] = []
 
         class Window:
             def __init__(self, model: Any, pairs: Any, days: Any, number: int, *options: Any) -> None:
                 asked.append((int(days[number]), *options[:3]))
                 self.number = number
+
+            def squares_by_band(self, levels: int) -> NDArray[np.float64]:
+                return np.array([[1.0] * levels, [0.25 * self.number] * levels])
+
+            def by_band(self, gains: Any) -> Window:
+                multiplied.append(gains)
+                return self
 
             def cells(self, fitted: MemberByMember | None = None) -> Sampled:
                 rounds.append(fitted)
@@ -234,6 +254,9 @@ class TestCalibrate:
         assert model.card.inflation == fast.card.inflation
         assert list(model.card.member_by_member) == ["fast"]
         np.testing.assert_allclose(model.card.member_by_member["fast"]["factor"], 2, rtol=0.2)
+        gains = np.sqrt([1.5 / 4] * 4)
+        np.testing.assert_allclose(model.card.member_by_member["fast"]["band_gain"], gains, rtol=1e-4)
+        np.testing.assert_allclose(multiplied, [gains] * 4)
         assert [day for day, *_ in asked] == [3, 11, 18, 26], "evenly over the thirty"
         assert {row[1:] for row in asked} == {(Sampler("fast", 2), 2, 768)}
         assert [r is None for r in rounds] == [True] * 4 + [False] * 16, "each round goes on from the last"
@@ -245,7 +268,12 @@ class TestCalibrate:
 
         def window(model: Downscaler, *_: Any) -> Any:
             begun.append((dict(model.card.inflation), dict(model.card.member_by_member)))
-            return SimpleNamespace(cells=lambda *_: cells(0, np.ones_like, np.ones_like, count=500))
+            found = SimpleNamespace(
+                cells=lambda *_: cells(0, np.ones_like, np.ones_like, count=500),
+                squares_by_band=lambda levels: np.ones((2, levels)),
+            )
+            found.by_band = lambda _: found
+            return found
 
         monkeypatch.setattr(fitting, "_BORDER", 8)
         monkeypatch.setattr(module, "window_of", window)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import convolve1d
 
 from xdownscale import Tiling, predict
 from xdownscale.calibration import windows as module
@@ -50,9 +51,32 @@ class TestWindow:
         np.testing.assert_allclose(found.level, base[::3, ::3].ravel(), atol=1e-5)
         np.testing.assert_array_equal(found.area, area[::3, ::3].ravel())
         leveled: dict[str, Any] = {"level": (-3.0, -2.0), "level_factor": (0.5, 1.5)}
-        fitted = MemberByMember((0.0,), slope=(0.5,), factor=(0.6,), width=(1.0,), tail=(2.0,), **leveled)
+        gains = (1.4, 0.7, 1.2)
+        fitted = MemberByMember(
+            (0.0,), slope=(0.5,), factor=(0.6,), width=(1.0,), tail=(2.0,), band_gain=gains, **leveled
+        )
         on_card = fast.with_card(replace(fast.card, member_by_member={"fast": fitted.to_dict()}))
-        np.testing.assert_allclose(window.cells(fitted).moved(fitted), drawn(on_card), atol=2e-4)
+        moved = window.by_band(gains).cells(fitted).moved(fitted)
+        np.testing.assert_allclose(moved, drawn(on_card), atol=2e-4)
+        assert np.abs(window.cells(fitted).moved(fitted) - moved).max() > 1e-2, "the gains do something"
+
+    def test_squares_by_band_are_of_known_cells(self, tiny_model: Downscaler, records: Records) -> None:
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        fine = records[1].copy()
+        fine[7, :30] = np.nan
+        window = drawn_window(fast, whole(fast, records[0], fine))
+        domain = window.day.domain
+        z = fast.scaling.forward(fine.values[7].astype(float)) - domain.base(window.day.z)
+        mean, drawn = (x.double().numpy()[..., *domain.inner] for x in (window.mean, window.drawn))
+        errors, area = np.nan_to_num(z / fast.card.residual_scale - mean), domain.fine.area * np.ones(z.shape)
+        area[:30] = 0
+        hat = np.array([1, 4, 6, 4, 1]) / 16
+        expected = []
+        for field in (drawn - mean, errors):
+            smooth = convolve1d(convolve1d(field, hat, axis=-1, mode="nearest"), hat, axis=-2, mode="nearest")
+            expected.append((area * (field - smooth) ** 2).sum())
+        np.testing.assert_allclose(window.squares_by_band(3)[:, 0], expected, rtol=1e-5)
+        assert window.squares_by_band(3).shape == (2, 3)
 
     def test_cells_that_are_not_known_are_left_out(self, tiny_model: Downscaler, records: Records) -> None:
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))

@@ -18,7 +18,7 @@ FITTED = MemberByMember(
     width=(0.1, 1.0, 1.0),
     tail=(3.0, 1.0, 0.0),
 )
-LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5))
+LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
@@ -76,6 +76,18 @@ def test_moves_members_about_their_mean_and_keeps_their_order() -> None:
     assert bool((found.diff(dim=0) > 0).all())
     torch.testing.assert_close(found[2, 1], torch.tensor(4 + 0.3 * (1 + 0.09 / 1.09)).float())
     torch.testing.assert_close(found[2, 0], torch.tensor(4 + 0.5 * 0.3 * (1 + 3 * 9 / 10)).float())
+
+
+def test_the_finest_of_a_departure_goes_further() -> None:
+    checks = torch.tensor([[1.0, -1.0] * 8, [-1.0, 1.0] * 8] * 8)
+    inner = (slice(6, -6), slice(6, -6))
+    mean = torch.randn(16, 16)
+    torch.testing.assert_close(LEVELED.departure(mean, mean + checks)[inner], 1.5 * checks[inner])
+    torch.testing.assert_close(LEVELED.departure(mean, mean + 2), torch.full((16, 16), 2.0))
+    torch.testing.assert_close(FITTED.departure(mean, mean + checks), checks)
+    open_, round_ = (LEVELED.departure(mean, 2 * mean, cyclic=c) for c in (False, True))
+    assert not torch.equal(open_, round_)
+    torch.testing.assert_close(open_[:, 6:-6], round_[:, 6:-6])
 
 
 def test_through_a_card_s_lists() -> None:

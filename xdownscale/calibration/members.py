@@ -15,6 +15,7 @@ made anew with them, and so on for five rounds.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,15 +24,16 @@ from xdownscale.calibration.windows import Sampled, window_of
 from xdownscale.models.members import MemberByMember, stretched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from xdownscale.calibration.windows import Window
     from xdownscale.diffusion.sample import Sampler
     from xdownscale.models import Downscaler
     from xdownscale.training.pairs import Pairs
 
-__all__ = ["Levels", "by_level", "fit", "member_by_member"]
+__all__ = ["Levels", "by_band", "by_level", "fit", "member_by_member"]
 
 Levels = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -42,6 +44,8 @@ _FACTORS = (0.02, 10.0)
 _SLOPES = (0.0, 2.0)
 _TAILS = (0.01, 30.0)
 _BY_LEVEL = (0.2, 5.0)
+_BANDS = 4
+_GAINS = (0.5, 2.0)
 _HALVINGS = 14
 
 
@@ -79,11 +83,30 @@ def member_by_member(
     for number in range(len(days)):
         windows.append(window_of(model, pairs, days, number, sampler, members, side, seed))
         report(number + 1)
+    gains = by_band(windows)
+    windows = [window.by_band(gains) for window in windows]
     fitted = fit(Sampled.joined([window.cells() for window in windows]))
     for _ in range(_ROUNDS - 1):
         cells = Sampled.joined([window.cells(fitted) for window in windows])
         fitted = fit(cells, by_level(cells, fitted))
-    return fitted
+    return replace(fitted, band_gain=_short(gains))
+
+
+def by_band(windows: Sequence[Window]) -> tuple[float, ...]:
+    """Gains of the bands of scale with which departures are as large as the mean's errors in each.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+
+    Returns
+    -------
+    tuple of float
+        Of the four finest bands, 0.5 to 2; 1 where members do not differ.
+    """
+    departures, errors = np.sum([window.squares_by_band(_BANDS) for window in windows], axis=0)
+    gains = [_ratio(error, departure) for error, departure in zip(errors, departures, strict=True)]
+    return tuple(float(np.clip(gain, *_GAINS)) if np.isfinite(gain) else 1.0 for gain in gains)
 
 
 def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,))) -> MemberByMember:

@@ -23,6 +23,7 @@ from xdownscale.grid import refined
 from xdownscale.inference.day import Day, Domain, lay
 from xdownscale.inference.engine import Options, place, sampled
 from xdownscale.inference.sequence import Past
+from xdownscale.models.starlet import bands, scaled
 from xdownscale.patches import Tiling
 from xdownscale.training.pairs import Pairs, generator
 
@@ -121,6 +122,28 @@ class Window:
         """In every third cell, both ways, shape (members, cells)."""
         return self._conserved(self.mean)
 
+    def squares_by_band(self, levels: int) -> NDArray[np.float64]:
+        """Of departures from the mean and of its errors, by bands of scale, shape (2, levels).
+
+        Sums over the known cells of the window, by area; of fields that are not conserved.
+        """
+        inner, fine = self.day.domain.inner, self.day.domain.fine
+        truth = torch.from_numpy(self._of_all(self.truth))
+        errors = torch.nan_to_num(truth - self.mean.double()[..., *inner])
+        departures = (self.drawn - self.mean).double()[..., *inner]
+        known = torch.from_numpy(np.where(np.isfinite(self.truth) & self._judged(), fine.area, 0.0))
+        return np.array(
+            [
+                [float((known * band**2).sum()) for band in bands(field, levels, fine.x.cyclic)]
+                for field in (departures, errors)
+            ]
+        )
+
+    def by_band(self, gains: Sequence[float]) -> Window:
+        """The window with the departures' bands of scale multiplied."""
+        cyclic = self.day.domain.extended.x.cyclic
+        return replace(self, drawn=self.mean + scaled(self.drawn - self.mean, gains, cyclic))
+
     def cells(self, fitted: MemberByMember | None = None) -> Sampled:
         """What is known in every third cell, both ways, of draws moved so and conserved."""
         moved, departure = self.drawn, self.drawn - self.mean
@@ -133,26 +156,31 @@ class Window:
             self._inner(self.mean), self._inner(departure), self.conserved_mean, change, truth, area,
             self._inner(self.climate), self._inner(self.level),
         )  # fmt: skip
-        return found.of(np.isfinite(change).all(axis=0) & np.isfinite(truth) & self._judged())
+        judged = self._judged()[::_EVERY, ::_EVERY].ravel()
+        return found.of(np.isfinite(change).all(axis=0) & np.isfinite(truth) & judged)
 
     def _judged(self) -> NDArray[np.bool_]:
-        """Which of every third cells, both ways, are in the window."""
+        """Which cells are in the window, shape (NY, NX)."""
         drawn, inner = self.day.domain.fine, refined(self.window, self.day.domain.model.fine)
         rows, columns = (
             (axis.start + np.arange(axis.size) >= part.start)
             & (axis.start + np.arange(axis.size) < part.start + part.size)
             for axis, part in ((drawn.y, inner.y), (drawn.x, inner.x))
         )
-        return (rows[:, None] & columns)[::_EVERY, ::_EVERY].ravel()
+        return np.asarray(rows[:, None] & columns)
 
     def _conserved(self, residuals: Tensor) -> NDArray[np.float64]:
         return np.stack([self._residual(self.day.finish(r, conserving=True)[0]) for r in residuals])
 
     def _residual(self, field: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of a fine field of the window, in every third cell."""
+        return self._of_all(field)[::_EVERY, ::_EVERY].ravel()
+
+    def _of_all(self, field: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Of a fine field of the window, shape (NY, NX)."""
         model = self.day.domain.model
         z = np.asarray(model.scaling.forward(field.astype(np.float64))) - self.day.domain.base(self.day.z)
-        return z[::_EVERY, ::_EVERY].ravel() / model.card.residual_scale
+        return np.asarray(z / model.card.residual_scale)
 
     def _inner(self, x: Tensor) -> NDArray[np.float64]:
         inner = x.double().numpy()[..., *self.day.domain.inner][..., ::_EVERY, ::_EVERY]

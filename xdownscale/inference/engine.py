@@ -244,7 +244,8 @@ def _calibrated(day: Day, options: Options, first: Tensor, last: Tensor, windows
         return last
     climate = torch.stack([model.climate(w) for w in windows], dim=1)[:, :, None]
     level = torch.stack([day.level(w) for w in windows])[:, None]
-    moved: Tensor = calibrate.moved(first, last - first, climate, level)
+    departure = calibrate.departure(first, last, windows[0].x.cyclic)
+    moved: Tensor = calibrate.moved(first, departure, climate, level)
     return moved
 
 

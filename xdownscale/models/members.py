@@ -6,7 +6,8 @@ member is
     n + b(c) (m - n) + g(z) s(c) d (1 + t(c) q / (1 + q)),    d = x - m,    q = (d / w(c))**2,
 
 where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
-the coarse field of the day says there: the transformed value U T(y).
+the coarse field of the day says there: the transformed value U T(y). Before that the departure's bands of
+scale are multiplied, each by a number (`starlet`): a network may leave too little of the finest.
 
 The slope b takes the mean back to the climate where the network knows no better: in cells that hardly vary, a
 first estimate scatters with its noise by more than the residual varies. The factor s brings the spread right
@@ -22,9 +23,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from xdownscale.models.starlet import scaled
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MemberByMember", "stretched"]
 
@@ -49,11 +55,13 @@ class MemberByMember:
         Knots of another kind: what the upsampled coarse field is in the cell.
     level_factor : tuple of float, > 0
         What the factor is multiplied by, at each of these.
+    band_gain : tuple of float, > 0
+        What the departure's bands of scale are multiplied by, the finest first (`starlet.scaled`).
 
     Raises
     ------
     ValueError
-        If the first five, or the last two, are not of one length, or knots do not ascend.
+        If the first five, or the two of the level, are not of one length, or knots do not ascend.
 
     Examples
     --------
@@ -70,10 +78,11 @@ class MemberByMember:
     tail: tuple[float, ...]
     level: tuple[float, ...] = (0.0,)
     level_factor: tuple[float, ...] = (1.0,)
+    band_gain: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
-        for group in (names[:5], names[5:]):
+        for group in (names[:5], names[5:7]):
             lengths = [len(getattr(self, name)) for name in group]
             if len(set(lengths)) != 1 or not lengths[0]:
                 raise ValueError(
@@ -92,12 +101,28 @@ class MemberByMember:
         """The lists, as a card holds them."""
         return {f.name: list(getattr(self, f.name)) for f in fields(self)}
 
+    def departure(self, mean: Tensor, drawn: Tensor, cyclic: bool = False) -> Tensor:
+        """How far members are from their mean, its bands of scale multiplied.
+
+        Parameters
+        ----------
+        mean, drawn : Tensor, shape (..., H, W)
+        cyclic : bool
+            Whether the last axis goes round the globe.
+
+        Returns
+        -------
+        Tensor, as the members
+        """
+        return scaled(drawn - mean, self.band_gain, cyclic)
+
     def moved(self, mean: Any, departure: Any, climate: Any, level: Any) -> Any:
         """Members calibrated; arrays or tensors.
 
         Parameters
         ----------
         mean, departure : array, shape (..., H, W) or (..., cells) [residual's scale]
+            As `departure` gives it.
         climate : array, shape (2, H, W) or (2, cells)
             The residual's climatological mean and the logarithm of its deviation.
         level : array, shape (H, W) or (cells,) [transformed value]

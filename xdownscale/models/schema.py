@@ -249,8 +249,8 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):  # older cards know nothing of levels
-        value = {"level": [0.0], "level_factor": [1.0]} | dict(value)
+    if isinstance(value, Mapping):  # older cards know nothing of levels and bands
+        value = {"level": [0.0], "level_factor": [1.0], "band_gain": []} | dict(value)
     found = _record(
         log_deviation=_listed(_number(-100, 100), 1, 64),
         slope=_listed(_number(-100, 100), 1, 64),
@@ -259,6 +259,7 @@ def _member_by_member(value: Any) -> dict[str, Any]:
         tail=_listed(_number(0, 1e3), 1, 64),
         level=_listed(_number(-1e9, 1e9), 1, 64),
         level_factor=_listed(_number(1e-3, 1e3), 1, 64),
+        band_gain=_listed(_number(1e-3, 1e3), 0, 8),
     )(value)
     return dict(MemberByMember.from_dict(found).to_dict())
 

@@ -160,7 +160,7 @@ def _bounded(row: Mapping[str, Any], key: str, until: str) -> str:
 
 def _ranks(row: Mapping[str, Any]) -> str:
     flat = f" ({row['ranks_flat']} of {row['members'] + 1})" if "ranks_flat" in row else ""
-    together = f", p {_number(row['ranks_p'])}" if "ranks_p" in row else ""
+    together = f", p {_number(row['ranks_p'], 3)}" if "ranks_p" in row else ""
     return _range(row.get("ranks")) + flat + together
 
 

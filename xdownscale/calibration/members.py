@@ -8,6 +8,9 @@ ranks of the truth flat; one tail, beyond the members' own deviation there, brin
 cells, that is: by the level of the coarse field, of six, other factors bring it there at each
 (`models.members`).
 
+Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
+(`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
+
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
 factors are fitted with what conservation changed and the factors of the levels held as they were, both are
 made anew with them, and so on for five rounds.

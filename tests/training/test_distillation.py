@@ -272,10 +272,10 @@ class TestRefused:
             Sampler("fast", 4)
 
 
-def test_one_factor_is_fitted(records: Records, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gains_of_bands_are_fitted(records: Records, card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     """A first network that knows the mean, 0, and a second: draws (1 - g / 2) e of a truth of spread 0.9.
 
-    The factor is 0.9 / 0.6 for g = 0.8; a Gaussian truth has no tails.
+    Gains of bands are 0.9 / 0.6 for g = 0.8, and leave nothing to the factor; a Gaussian truth has no tails.
     """
     monkeypatch.setattr(fitting, "_BORDER", 8)
     knows, gain = (Gain(), Gain())
@@ -286,6 +286,7 @@ def test_one_factor_is_fitted(records: Records, card: Card, monkeypatch: pytest.
     model = plain.with_fast(gain)  # type: ignore[arg-type]
     found = calibrate(model, *pair, evaluations=("fast",), members=4, crop=64, windows=12)
     fitted = found.card.member_by_member["fast"]
-    assert fitted["factor"] == [pytest.approx(0.9 / 0.6, rel=0.04)]
-    assert fitted["width"] == [pytest.approx(0.6, rel=0.02)]
+    assert fitted["band_gain"] == [pytest.approx(0.9 / 0.6, rel=0.04)] * 4
+    assert fitted["factor"] == [pytest.approx(1, rel=0.04)]
+    assert fitted["width"] == [pytest.approx(0.9, rel=0.02)]
     assert fitted["tail"][0] < 0.1

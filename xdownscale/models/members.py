@@ -27,8 +27,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdownscale.models.starlet import scaled
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -114,6 +112,8 @@ class MemberByMember:
         -------
         Tensor, as the members
         """
+        from xdownscale.models.starlet import scaled  # a card is read without torch
+
         return scaled(drawn - mean, self.band_gain, cyclic)
 
     def moved(self, mean: Any, departure: Any, climate: Any, level: Any) -> Any:

@@ -103,7 +103,10 @@ def tiny_state(make_card: Callable[..., Card]) -> Downscaler:
 
     denoiser = make_card().architecture["denoiser"] | {"context": [], "condition": 6}
     card = make_card(
-        architecture={"encoder": None, "denoiser": denoiser, "climatology": None}, state=True, inflation={}
+        architecture={"encoder": None, "denoiser": denoiser, "climatology": None},
+        state=True,
+        state_correlation=0.2,
+        inflation={},
     )
     torch.manual_seed(8)
     model = Downscaler.build(card)

@@ -45,6 +45,21 @@ class Known(nn.Module):
         return x_t * (t - (1 - t) * s2) / ((1 - t) ** 2 * s2 + t**2)
 
 
+class HalfOfTheState(nn.Module):
+    """x0 = s / 2, or 0 where no day before is told: the flow's prediction at t = 1 is x_t - x0."""
+
+    strides, multiple = (2, 4, 8), 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(
+        self, x_t: Tensor, level: Tensor, condition: Tensor, context: Sequence[Tensor] | None
+    ) -> Tensor:
+        return x_t - 0.5 * condition[:, -2:-1]
+
+
 def model_of(card: Card, spread: float) -> Downscaler:
     model = Downscaler.build(card)
     model.denoiser = Known(spread)  # type: ignore[assignment]
@@ -155,6 +170,30 @@ class TestCalibrate:
         apart = fine.isel(time=[0, 2])
         lone = calibrate(model, coarse, apart, evaluations=(2,), members=2, crops=4, crop=64)
         assert lone.card.day_correlation == 0.0
+
+    def test_what_is_alike_beyond_the_state(
+        self,
+        records: tuple[xr.DataArray, xr.DataArray],
+        tiny_state: Downscaler,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """r = 0.5 s + n, and n is 0.4 of the day before's: the network makes 0.5 of the state it is told."""
+        monkeypatch.setattr(fitting, "_BORDER", 8)
+        monkeypatch.setattr("xdownscale.training.pairs._NOISIEST", 0.0)
+        model = tiny_state.with_card(replace(tiny_state.card, upsampling="linear"))
+        model.denoiser = HalfOfTheState()  # type: ignore[assignment]
+        coarse, fine = (da.isel(time=slice(0, 12)).copy() for da in records)
+        coarse[:] = 0.2
+        rng, days = np.random.default_rng(1), [np.zeros((2, *fine.shape[1:]))]
+        for _ in range(12):
+            n = 0.4 * days[-1][1] + rng.normal(size=fine.shape[1:])
+            days.append(np.stack([0.5 * days[-1][0] + n, n]))
+        z, r = model.scaling.forward(0.2), np.stack([r for r, _ in days[1:]])
+        fine[:] = np.asarray(model.scaling.inverse(z + model.card.residual_scale * r))
+        options: dict[str, Any] = {"members": 2, "crops": 32, "crop": 64, "windows": 0}
+        found = calibrate(model, coarse, fine, evaluations=(2,), **options).card
+        assert found.state_correlation == pytest.approx(0.4, abs=0.04)
+        assert found.day_correlation == pytest.approx((0.5 + 0.4) / (1 + 0.5 * 0.4), abs=0.05)
 
     def test_reproducible(self, calibrated: Callable[..., Any]) -> None:
         torch.manual_seed(1)

@@ -1,6 +1,8 @@
 """How far what the conditional mean leaves unexplained, r - E[r | y], is the same on a day and on the next.
 
-The starting noise of two days in sequence is correlated so (`coherence="correlated"`).
+The starting noise of two days in sequence is correlated so (`coherence="correlated"`). A mean that is told
+the day before too, E[r | y, s], leaves less that is alike, but some: a network does not use all that it is
+told. An autoregressive run has noise that is correlated by that.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ def correlation(model: Downscaler, pairs: Pairs, config: TrainConfig, steps: int
     model : Downscaler
     pairs : Pairs
     config : TrainConfig
-        How crops are cut.
+        How crops are cut; with `state=1.0` a model that has a state is told the days before.
     steps : int
         Batches of crops.
     seed : int

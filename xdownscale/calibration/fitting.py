@@ -71,8 +71,8 @@ def calibrate(
     -------
     Downscaler
         The same networks; its card holds `inflation`, at 17 wavenumbers, and `member_by_member` for each of
-        the numbers, what it held for others, and `day_correlation` (0 where no two of the days follow each
-        other).
+        the numbers, what it held for others, `day_correlation` (0 where no two of the days follow each
+        other) and, of a model with a state, `state_correlation`.
 
     Raises
     ------
@@ -121,8 +121,10 @@ def calibrate(
             model = model.with_card(replace(model.card, member_by_member=fitted))
         done += work([number], crops, windows)
         report(done)
-    by_day = correlation(model, pairs, config, len(batches), seed)
-    return model.with_card(replace(model.card, day_correlation=by_day))
+    alike = partial(correlation, model, pairs, steps=len(batches), seed=seed)
+    told_all = replace(config, state=1.0)
+    by_day, beyond = alike(config), alike(told_all) if model.card.state else 0.0
+    return model.with_card(replace(model.card, day_correlation=by_day, state_correlation=beyond))
 
 
 def work(evaluations: Sequence[int | Literal["fast"]], crops: int, windows: int) -> int:

@@ -11,7 +11,8 @@ threads. Nothing here knows labels.
 
 With `coherence="correlated"` the noise of days in sequence is correlated (`noise.shaped`), and days are
 still drawn apart. With `"autoregressive"` a member's own field x' of the day before is told to the denoiser,
-as the residual T(x') - U T(A x'); where there is no such day, it begins anew (`sequence`).
+as the residual T(x') - U T(A x'); where there is no such day, it begins anew (`sequence`). What that leaves
+alike on two days the noise brings.
 """
 
 from __future__ import annotations
@@ -333,10 +334,17 @@ def _noise(
         instant=instant,
         stream=first + step,
         period=window.x.period,
-        memory=model.card.day_correlation if options.coherence == "correlated" else 0.0,
+        memory=_memory(model, options),
         step=model.card.step,
     )
     return torch.from_numpy(field)[None, None]
+
+
+def _memory(model: Downscaler, options: Options) -> float:
+    """Correlation of the noise of two days in sequence."""
+    card = model.card
+    memories = {"correlated": card.day_correlation, "autoregressive": card.state_correlation}
+    return memories.get(options.coherence, 0.0)
 
 
 def _on(noise: Callable[[Grid, int], Tensor], window: Grid, device: str, stream: int) -> Tensor:

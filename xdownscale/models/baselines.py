@@ -129,6 +129,7 @@ def _card(name: str, method: str, like: Card, scaling: dict[str, object], data: 
         spectrum=Spectrum.white().to_dict(),
         state=False,
         day_correlation=0.0,
+        state_correlation=0.0,
         times={},
         inflation={},
         member_by_member={},

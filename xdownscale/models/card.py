@@ -18,7 +18,12 @@ __all__ = ["SCHEMA_VERSION", "Card"]
 
 SCHEMA_VERSION = 2
 # fields that came after this version of the schema: in the JSON only where they are not what they were before
-ADDED: dict[str, Any] = {"sees": "coarse", "distilled": False, "member_by_member": {}}
+ADDED: dict[str, Any] = {
+    "sees": "coarse",
+    "distilled": False,
+    "member_by_member": {},
+    "state_correlation": 0.0,
+}
 _JSON_LIMIT = 1_000_000
 
 
@@ -79,6 +84,8 @@ class Card:
         Whether the denoiser may be told the day before (`coherence="autoregressive"`).
     day_correlation : float, 0 to 0.99
         Of the starting noise of two days in sequence, for `coherence="correlated"`; 0 where not fitted.
+    state_correlation : float, 0 to 0.99
+        The same for `coherence="autoregressive"`: what is alike on two days beyond what a day is told.
     source_quantiles : tuple of float [units]
         The 0, 1, ... 100 % quantiles of the coarse training input; empty if the domain is not checked.
     scores : tuple of dict
@@ -137,6 +144,7 @@ class Card:
     sees: str = "coarse"
     state: bool = False
     day_correlation: float = 0.0
+    state_correlation: float = 0.0
     source_quantiles: tuple[float, ...] = ()
     scores: tuple[dict[str, Any], ...] = ()
     limitations: tuple[str, ...] = ()

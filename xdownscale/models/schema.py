@@ -327,6 +327,7 @@ FIELDS: dict[str, Check] = {
     "member_by_member": _table(_sampled, _member_by_member),
     "state": _boolean,
     "day_correlation": _number(0, 0.99),
+    "state_correlation": _number(0, 0.99),
     "residual_scale": _number(1e-9, 1e9),
     "spectrum": _spectrum,
     "source_quantiles": _quantiles,

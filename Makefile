@@ -136,7 +136,7 @@ score_%: $(STAMP)
 	$(RUN) $(ASIA)/$*_unseen_2011.zarr --start 2011-$(FIRST) --days 96 --seed 6
 	for n in $(STEPS); do $(call SCORE) $(BOX) --evaluations $$n || exit 1; done
 	$(call SCORE) $(BOX) --smoothing 1
-	$(call SCORE,$(RIVALS)) --every 24 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
+	$(call SCORE,$(RIVALS)) --every 12 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2
 score_mam_asia: FIRST := 02-25

@@ -144,35 +144,32 @@ class TestAutoregressive:
         assert 60 < gap.sum() < 120
         np.testing.assert_allclose(drawn[gap], 1.0, atol=1e-4)
 
-    def test_noise_has_the_correlation_beyond_the_state(self, told: Callable[..., Downscaler]) -> None:
-        """A network that passes its noise on; what is for correlated days does not count."""
-        model = told(0.0, state_correlation=0.6, day_correlation=0.2)
-        model.denoiser.forward = lambda x_t, *_: torch.zeros_like(x_t)  # type: ignore[method-assign]
-        y = np.repeat(lognormal(1), 3, axis=0)
-        out = draw(model, y, GRID, times(3), self.RUN).values
-        base = upsampling(GRID, FINE, "linear")(model.scaling.forward(y[0]))
-        e = ((model.scaling.forward(out) - base) / model.card.residual_scale).reshape(6, -1)
-        found = np.corrcoef(e)
-        assert found[0, 1] == pytest.approx(0.6, abs=0.05)
-        assert found[0, 2] == pytest.approx(0.36, abs=0.07)
-        assert np.abs(found[:3, 3:]).max() < 0.1
+
+@pytest.mark.parametrize(
+    ("coherence", "mine", "other"),
+    [
+        ("correlated", "day_correlation", "state_correlation"),
+        ("autoregressive", "state_correlation", "day_correlation"),
+    ],
+)
+def test_noise_has_the_correlation_of_the_card(
+    told: Callable[..., Downscaler], coherence: Any, mine: str, other: str
+) -> None:
+    """A network that passes its noise on: drawn days are as correlated as the noise, members are not."""
+    model = told(0.0, **{mine: 0.6, other: 0.2})
+    model.denoiser.forward = lambda x_t, *_: torch.zeros_like(x_t)  # type: ignore[method-assign]
+    y = np.repeat(lognormal(1), 3, axis=0)
+    out = draw(model, y, GRID, times(3), replace(OPTIONS, coherence=coherence)).values
+    base = upsampling(GRID, FINE, "linear")(model.scaling.forward(y[0]))
+    e = ((model.scaling.forward(out) - base) / model.card.residual_scale).reshape(6, -1)
+    found = np.corrcoef(e)
+    assert found[0, 1] == pytest.approx(0.6, abs=0.05)
+    assert found[0, 2] == pytest.approx(0.36, abs=0.07)
+    assert np.abs(found[:3, 3:]).max() < 0.1
+    np.testing.assert_allclose(e.std(axis=1), 1.0, atol=0.05)
 
 
 class TestCorrelated:
-    def test_noise_has_the_correlation_of_the_card(self, told: Callable[..., Downscaler]) -> None:
-        """A network that passes its noise on: drawn days are as correlated as the noise, members are not."""
-        model = told(0.0, day_correlation=0.6)
-        model.denoiser.forward = lambda x_t, *_: torch.zeros_like(x_t)  # type: ignore[method-assign]
-        y = np.repeat(lognormal(1), 3, axis=0)
-        out = draw(model, y, GRID, times(3), replace(OPTIONS, coherence="correlated")).values
-        base = upsampling(GRID, FINE, "linear")(model.scaling.forward(y[0]))
-        e = ((model.scaling.forward(out) - base) / model.card.residual_scale).reshape(6, -1)
-        found = np.corrcoef(e)
-        assert found[0, 1] == pytest.approx(0.6, abs=0.05)
-        assert found[0, 2] == pytest.approx(0.36, abs=0.07)
-        assert np.abs(found[:3, 3:]).max() < 0.1
-        np.testing.assert_allclose(e.std(axis=1), 1.0, atol=0.05)
-
     def test_days_are_drawn_apart(self, tiny_model: Downscaler) -> None:
         model = tiny_model.with_card(replace(tiny_model.card, day_correlation=0.5))
         options, y = replace(OPTIONS, coherence="correlated"), lognormal(3)

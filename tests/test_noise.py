@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdownscale.noise import BLOCK, DAY_US, Spectrum, estimate, instant, shaped, white
+from xdownscale.noise import BLOCK, DAY_US, Spectrum, estimate, instant, shaped, smooth, white
 
 KEY = {"seed": 7, "member": 3, "instant": 1_000_000, "stream": 0}
 RED = Spectrum(tuple(1.0 / (1.0 + (60.0 * k) ** 2) ** 1.5 for k in np.linspace(0, 0.5, 33)), 1e-3, 24)
@@ -123,6 +123,37 @@ class TestWhite:
         keys = [{**KEY, "instant": i} for i in (None, 0, -1, 2**62)]
         fields = [white((0, 4), (0, 4), **key) for key in keys]
         assert len({f.tobytes() for f in fields}) == 4
+
+
+class TestSmooth:
+    @pytest.mark.parametrize("period", [5760, 5000, 129, 40])
+    def test_any_crop_has_the_same_bits_round_the_globe(self, period: int) -> None:
+        whole = smooth((-200, 300), (-60, 2 * period + 200), period=period, **KEY)
+        for y, x, turn in ((-150, 30, 0), (50, -60, 3), (-129, 70, -2)):
+            crop = smooth((y, 40), (x + turn * period, 50), period=period, **KEY)
+            np.testing.assert_array_equal(crop, whole[y + 200 :, x + 60 :][:40, :50])
+
+    def test_without_a_period(self) -> None:
+        whole = smooth((0, 40), (5700, 300), **KEY)
+        np.testing.assert_array_equal(smooth((3, 5), (5800, 100), **KEY), whole[3:8, 100:200])
+        assert not np.allclose(whole[:, 60:], smooth((0, 40), (0, 240), **KEY))
+
+    def test_is_a_sum_over_knots_by_weights_whose_squares_add_up_to_one(self) -> None:
+        """cos(pi d / 2) at a distance of d spacings: unit variance, and no correlation beyond two."""
+        y, x, knots = -40 + np.arange(330), 7 + np.arange(270), np.arange(-1, 4)
+        rows, columns = (
+            np.cos(0.5 * np.pi * np.clip(np.abs(cells[:, None] / 128 - knots), 0, 1)) for cells in (y, x)
+        )
+        values = white((-1, 5), (-1, 5), **KEY).astype(np.float64)
+        np.testing.assert_allclose(smooth((-40, 330), (7, 270), **KEY), rows @ values @ columns.T, atol=1e-12)
+        np.testing.assert_allclose((rows**2).sum(axis=1), 1)
+        assert np.abs(np.diff(rows @ rows.T, axis=0)).max() < 0.5 * np.pi / 128, "no steps"
+
+    def test_other_keys_are_independent(self) -> None:
+        ours = smooth((40, 1), (0, 400_000), **KEY)[:, ::128]
+        for change in ({"seed": 8}, {"member": 4}, {"instant": 0}, {"instant": None}, {"stream": 1}):
+            other = smooth((40, 1), (0, 400_000), **{**KEY, **change})[:, ::128]
+            assert abs((ours * other).mean()) < 4 / 55
 
 
 class TestMemory:

@@ -18,6 +18,9 @@ Days in sequence may be correlated. With w(t) the white noise of an instant and 
 
 has unit variance and the correlation rho^n at a distance of n days, as an AR(1) process has, and any day can
 be drawn without the others.
+
+Smooth noise goes from knot to knot of a lattice of some 128 cells by the roots of Hann weights, whose squares
+add up to one: unit variance everywhere.
 """
 
 from __future__ import annotations
@@ -33,11 +36,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BLOCK", "DAY_US", "Spectrum", "estimate", "instant", "rings", "shaped", "white"]
+__all__ = ["BLOCK", "DAY_US", "Spectrum", "estimate", "instant", "rings", "shaped", "smooth", "white"]
 
 BLOCK = 64
 DAY_US = 86_400_000_000
 _TIMELESS = 1 << 63
+_SPACING = 128
 _OFFSET = 1 << 31
 
 
@@ -165,6 +169,51 @@ def shaped(
     return np.asarray(fftconvolve(wide, kernel, mode="valid"), dtype=np.float32)
 
 
+def smooth(
+    y: tuple[int, int],
+    x: tuple[int, int],
+    *,
+    seed: int,
+    member: int,
+    instant: int | None,
+    stream: int = 0,
+    period: int | None = None,
+) -> NDArray[np.float64]:
+    """Unit noise that hardly changes over tens of cells, on a window of absolute cells.
+
+    Parameters
+    ----------
+    y, x, seed, member, instant, stream, period
+        As `white`.
+
+    Returns
+    -------
+    ndarray, shape (y size, x size), float64
+        Correlated over some 128 cells, with no correlation beyond 256; any crop has the same bits.
+
+    Examples
+    --------
+    >>> whole = smooth((0, 300), (5600, 300), seed=1, member=0, instant=0, period=5760)
+    >>> part = smooth((100, 5), (40, 10), seed=1, member=0, instant=0, period=5760)
+    >>> bool((whole[100:105, 200:210] == part).all())
+    True
+    """
+    (row, down), (column, right) = _knots(y, None), _knots(x, period)
+    top, left = int(row[0]), int(column[0])
+    knots = white(
+        (top, int(row[-1]) - top + 2),
+        (left, int(column[-1]) - left + 2),
+        seed=seed,
+        member=member,
+        instant=instant,
+        stream=stream,
+        period=None if period is None else _knots_round(period),
+    ).astype(np.float64)
+    rows, columns = row - top, column - left
+    along = np.cos(down)[:, None] * knots[rows] + np.sin(down)[:, None] * knots[rows + 1]
+    return np.asarray(np.cos(right) * along[:, columns] + np.sin(right) * along[:, columns + 1])
+
+
 @dataclass(frozen=True)
 class Spectrum:
     """An isotropic power spectrum by wavenumber in cycles per cell.
@@ -287,6 +336,20 @@ def rings(fields: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
     sums = np.bincount(ring[inside], power[inside], bins)
     counts = np.bincount(ring[inside], minlength=bins)
     return np.asarray(sums / np.maximum(counts, 1))
+
+
+def _knots(span: tuple[int, int], period: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The knot before each cell of an axis, and how far it is from there: 0 to pi / 2 at the next knot."""
+    cells = span[0] + np.arange(span[1])
+    turns, inside = (0 * cells, cells) if period is None else np.divmod(cells, period)
+    count = 0 if period is None else _knots_round(period)
+    place = inside / (_SPACING if period is None else period / count)
+    before = np.floor(place).astype(np.int64)
+    return before + turns * count, 0.5 * np.pi * (place - before)
+
+
+def _knots_round(period: int) -> int:
+    return max(1, round(period / _SPACING))
 
 
 def _shares(memory: float) -> NDArray[np.float32]:

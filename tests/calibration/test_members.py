@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,9 @@ import pytest
 
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
-from xdownscale.calibration.members import Sampled, by_band, by_level, fit
+from xdownscale.calibration.members import Sampled, by_band, by_level, by_shape, fit
 from xdownscale.diffusion.sample import Sampler
-from xdownscale.models.members import MemberByMember
+from xdownscale.models.members import MemberByMember, scales
 from xdownscale.nn.denoiser import Second
 
 if TYPE_CHECKING:
@@ -219,7 +220,113 @@ class TestBands:
         assert by_band([self.given([1.0, 1.0, 0.0, 0.0], [99.0, 0.0, 1.0, 0.0])]) == (2.0, 0.5, 1.0, 1.0)
 
 
+class Mixed:
+    """A window of deviations that members know and errors miss by a random factor; each cell by itself."""
+
+    def __init__(self, seed: int, hidden: float, members: int = 16, count: int = 40_000) -> None:
+        rng = np.random.default_rng(seed)
+        known = np.exp(0.7 * rng.normal(size=count))
+        self.truth = known * scales(rng.normal(size=count), hidden) * rng.normal(size=count)
+        self.departure, self.chance = rng.normal(size=(2, members, count))
+        self.departure *= known
+
+    def scattered(self, scatter: float) -> Mixed:
+        found = copy(self)
+        found.departure = scales(self.chance, scatter) * self.departure
+        return found
+
+    def first(self, members: int) -> Mixed:
+        found = copy(self)
+        found.departure, found.chance = self.departure[:members], self.chance[:members]
+        return found
+
+    def cells(self, fitted: MemberByMember | None = None) -> Sampled:
+        one = np.ones_like(self.truth)
+        return sampled(0 * self.departure, self.departure, self.truth, one, np.zeros((2, one.size)))
+
+
+class TestShape:
+    def test_members_share_the_doubt_that_errors_have(self) -> None:
+        """A tail beyond the climate's deviation does not mend it; the scatter found makes new ranks flat."""
+        windows: Any = [Mixed(seed, 0.3) for seed in (0, 1)]
+        scatter = by_shape(windows)
+        assert scatter == pytest.approx(0.3, abs=0.08)
+        other = Mixed(2, 0.3, count=150_000)
+        off = []
+        for a in (0.0, scatter):
+            fitted = fit(Sampled.joined([w.scattered(a).cells() for w in windows]))
+            given = other.scattered(a).cells()
+            off.append(np.abs(ranks(given, given.moved(fitted), 16) - 1).max())
+        assert off[0] > 0.045
+        assert off[1] < 0.035
+
+    def test_no_scatter_where_spread_is_right_everywhere(self) -> None:
+        assert by_shape([Mixed(3, 0.0)]) < 0.1  # type: ignore[list-item]
+
+    def test_is_none_for_ranks_of_a_dome_and_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for shares, expected in (
+            ((-0.01, 0.0), 0.0),
+            ((0.04, 0.03), 0.4),
+            ((0.01, 0.02), 0.5),
+            ((0.9, 0.89), 0.5),
+        ):
+            found = dict(zip((0.0, 0.2), shares, strict=True))
+            monkeypatch.setattr(module, "_share", lambda _, scatter, found=found: found[scatter])
+            assert by_shape([]) == pytest.approx(expected)
+
+
 class TestCalibrate:
+    def test_many_windows_have_wide_ones_among_them(
+        self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every fifth has 16 members; the rest is fitted on the first ones of all, with the scatter found."""
+        asked: list[int] = []
+        judged: list[list[int]] = []
+        fitted_on: set[tuple[int, float]] = set()
+
+        class Window(Mixed):
+            def __init__(
+                self, model: Any, pairs: Any, days: Any, number: int, _: Any, members: int, *__: Any
+            ) -> None:
+                super().__init__(number, 0.0, members, 300)
+                self.scatter = 0.0
+                asked.append(members)
+
+            def squares_by_band(self, levels: int) -> NDArray[np.float64]:
+                assert len(self.departure) == 3
+                return np.ones((2, levels))
+
+            def by_band(self, gains: Any) -> Window:
+                return self
+
+            def scattered(self, scatter: float) -> Any:
+                found: Any = super().scattered(scatter)
+                found.scatter = scatter
+                return found
+
+            def cells(self, fitted: MemberByMember | None = None) -> Sampled:
+                fitted_on.add((len(self.departure), self.scatter))
+                return super().cells(fitted)
+
+        def shape(windows: Any) -> float:
+            judged.append([len(w.departure) for w in windows])
+            return 0.25
+
+        monkeypatch.setattr(module, "window_of", Window)
+        monkeypatch.setattr(module, "by_shape", shape)
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        monkeypatch.setattr(fitting, "_BORDER", 8)
+        given: dict[str, Any] = {"evaluations": ("fast",), "members": 3, "crop": 48, "crops": 4}
+        for windows, scatter in ((25, 0.25), (24, 0.0)):
+            for seen in (asked, judged, fitted_on):
+                seen.clear()
+            found = calibrate(fast, *records, windows=windows, **given).card.member_by_member["fast"]
+            assert found["scatter"] == scatter
+            assert fitted_on == {(3, scatter)}
+            many = [16, 3, 3, 3, 3] * 5 if windows == 25 else [3] * 24
+            assert asked == many
+            assert judged == ([[16] * 5] if windows == 25 else [])
+
     def test_windows_are_wide_and_of_days_spread_evenly(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -237,6 +344,13 @@ class TestCalibrate:
 
             def by_band(self, gains: Any) -> Window:
                 multiplied.append(gains)
+                return self
+
+            def first(self, members: int) -> Window:
+                return self
+
+            def scattered(self, scatter: float) -> Window:
+                assert scatter == 0
                 return self
 
             def cells(self, fitted: MemberByMember | None = None) -> Sampled:
@@ -272,7 +386,7 @@ class TestCalibrate:
                 cells=lambda *_: cells(0, np.ones_like, np.ones_like, count=500),
                 squares_by_band=lambda levels: np.ones((2, levels)),
             )
-            found.by_band = lambda _: found
+            found.by_band = found.first = found.scattered = lambda _: found
             return found
 
         monkeypatch.setattr(fitting, "_BORDER", 8)

@@ -59,6 +59,13 @@ class TestWindow:
         moved = window.by_band(gains).cells(fitted).moved(fitted)
         np.testing.assert_allclose(moved, drawn(on_card), atol=2e-4)
         assert np.abs(window.cells(fitted).moved(fitted) - moved).max() > 1e-2, "the gains do something"
+        doubtful = replace(fitted, scatter=0.3)
+        on_card = fast.with_card(replace(fast.card, member_by_member={"fast": doubtful.to_dict()}))
+        scattered = window.by_band(gains).scattered(0.3)
+        np.testing.assert_allclose(scattered.cells(doubtful).moved(doubtful), drawn(on_card), atol=2e-4)
+        few = scattered.first(2).cells(doubtful).moved(doubtful)
+        np.testing.assert_allclose(few, drawn(on_card)[:2], atol=2e-4)
+        assert np.abs(few - moved[:2]).max() > 1e-2, "the scales do something"
 
     def test_squares_by_band_are_of_known_cells(self, tiny_model: Downscaler, records: Records) -> None:
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, Grid, coarsening, refined, upsampling
 from xdownscale.inference.day import DAY_US, Day, Domain, history, lay
-from xdownscale.inference.engine import Options, draw
+from xdownscale.inference.engine import Options, chance, draw
 from xdownscale.inference.sequence import Past
 from xdownscale.models import conditioning
 from xdownscale.models.climatology import Climatology
 from xdownscale.models.downscaler import Downscaler
-from xdownscale.models.members import MemberByMember
+from xdownscale.models.members import MemberByMember, scales
 from xdownscale.noise import Spectrum, instant, shaped
 from xdownscale.patches import Tiling
 from xdownscale.training import TrainConfig
@@ -259,6 +259,27 @@ class TestMemberByMember:
             square = (e[:, rows] / width) ** 2
             expected = factor * e[:, rows] * (1 + tail * square / (1 + square))
             np.testing.assert_allclose(moved[:, rows], expected, atol=5e-3)
+
+    @pytest.mark.parametrize("merge", ["step", "final"])
+    def test_by_a_scale_of_the_member_s_own(self, known: Callable[..., Downscaler], merge: Any) -> None:
+        """exp(a xi - a**2) of smooth noise that belongs to seed, member, instant and cell, not to patches."""
+        plain = fitted_to([0.0], [1.0], [1.0], [0.0])
+        y = lognormal(GRID) + 0.5
+        options = replace(OPTIONS, members=(2, 5), tiling=replace(SMALL, merge=merge))
+        models = [
+            known(self.formula, residual_scale=0.05, member_by_member={"4": fitted})
+            for fitted in (plain, plain | {"scatter": 0.4})
+        ]
+        scale = models[0].scaling.to_dict()["std"] * 0.05
+        base = np.log(upsampled(models[0], y[0], GRID) + 1e-3)
+        before, after = (
+            (np.log(draw(m, y, GRID, [TODAY], options).values[:, 0] + 1e-3) - base) / scale - 0.3
+            for m in models
+        )
+        fine = refined(GRID, G5NR)
+        expected = np.stack([scales(chance(fine, options.seed, m, TODAY), 0.4) for m in (2, 5)])
+        assert np.ptp(expected) > 0.2
+        np.testing.assert_allclose(after, expected * before, atol=5e-3)
 
     def test_other_numbers_of_evaluations_take_the_nearest(self, known: Callable[..., Downscaler]) -> None:
         near, far = (fitted_to([0.0], [f], [1.0], [0.0]) for f in (0.5, 2.0))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from xdownscale.models.members import MemberByMember, stretched
+from xdownscale.models.members import MemberByMember, scales, stretched
 
 FITTED = MemberByMember(
     (-2.0, 0.0, 1.0),
@@ -18,7 +18,7 @@ FITTED = MemberByMember(
     width=(0.1, 1.0, 1.0),
     tail=(3.0, 1.0, 0.0),
 )
-LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
+LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5), scatter=0.2)
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
@@ -88,6 +88,13 @@ def test_the_finest_of_a_departure_goes_further() -> None:
     open_, round_ = (LEVELED.departure(mean, 2 * mean, cyclic=c) for c in (False, True))
     assert not torch.equal(open_, round_)
     torch.testing.assert_close(open_[:, 6:-6], round_[:, 6:-6])
+
+
+@pytest.mark.parametrize("scatter", [0.0, 0.2, 0.5])
+def test_scales_have_a_mean_square_of_one_and_the_scatter_of_their_logarithm(scatter: float) -> None:
+    found = scales(np.random.default_rng(0).normal(size=400_000), scatter)
+    assert (found**2).mean() == pytest.approx(1, abs=0.01)
+    assert np.log(found).std() == pytest.approx(scatter, rel=0.01)
 
 
 def test_through_a_card_s_lists() -> None:

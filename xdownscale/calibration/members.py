@@ -11,6 +11,10 @@ cells, that is: by the level of the coarse field, of six, other factors bring it
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
 
+Of 25 windows or more every fifth has 16 members. On these the scatter of members' own scales is found
+(`models.members`) with which the outermost ranks and those in the middle are no more frequent than those
+between; of four members' five ranks that shape is not seen. All else is fitted with it.
+
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
 factors are fitted with what conservation changed and the factors of the levels held as they were, both are
 made anew with them, and so on for five rounds.
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from xdownscale.models import Downscaler
     from xdownscale.training.pairs import Pairs
 
-__all__ = ["Levels", "by_band", "by_level", "fit", "member_by_member"]
+__all__ = ["Levels", "by_band", "by_level", "by_shape", "fit", "member_by_member"]
 
 Levels = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -48,6 +52,11 @@ _SLOPES = (0.0, 2.0)
 _TAILS = (0.01, 30.0)
 _BY_LEVEL = (0.2, 5.0)
 _BANDS = 4
+_MANY = 16
+_EVERY = 5
+_LEAST = 5
+_SCATTERS = (0.2, 0.5)
+_SCATTER_ROUNDS = 3
 _GAINS = (0.5, 2.0)
 _HALVINGS = 14
 
@@ -73,6 +82,7 @@ def member_by_member(
         Positions among the days of the pairs.
     sampler : Sampler
     members : int, >= 2
+        Of a window; 16 at least of every fifth, where there are 25 windows or more.
     side : int [fine cells]
     seed : int
     report : callable
@@ -82,17 +92,63 @@ def member_by_member(
     -------
     MemberByMember
     """
+    judges_scatter = len(days) >= _LEAST * _EVERY
     windows = []
     for number in range(len(days)):
-        windows.append(window_of(model, pairs, days, number, sampler, members, side, seed))
+        count = max(_MANY, members) if judges_scatter and number % _EVERY == 0 else members
+        windows.append(window_of(model, pairs, days, number, sampler, count, side, seed))
         report(number + 1)
-    gains = by_band(windows)
+    gains = by_band([window.first(members) for window in windows])
     windows = [window.by_band(gains) for window in windows]
+    scatter = by_shape(windows[::_EVERY]) if judges_scatter else 0.0
+    fitted = _settled([window.first(members).scattered(scatter) for window in windows], _ROUNDS)
+    return replace(fitted, band_gain=_short(gains), scatter=scatter)
+
+
+def by_shape(windows: Sequence[Window]) -> float:
+    """The scatter of members' scales with which the truth's ranks have no share of the fourth degree.
+
+    Where spread is right in the mean but too narrow here and too wide there, outermost and middle ranks are
+    too frequent. The share falls as the scatter's square grows, all else being fitted anew.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+        Of many members.
+
+    Returns
+    -------
+    float
+        0 to 0.5; 0 where outermost and middle ranks are not too frequent.
+    """
+    tried, most = _SCATTERS
+    plain = _share(windows, 0.0)
+    if plain <= 0:
+        return 0.0
+    scattered = _share(windows, tried)
+    square = tried**2 * plain / (plain - scattered) if scattered < plain else np.inf
+    return _short([min(np.sqrt(square), most)])[0]
+
+
+def _share(windows: Sequence[Window], scatter: float) -> float:
+    """Of the truth's ranks, the coefficient of the fourth of the polynomials orthonormal over equal ranks."""
+    scattered = [window.scattered(scatter) for window in windows]
+    fitted = _settled(scattered, _SCATTER_ROUNDS)
+    cells = Sampled.joined([window.cells(fitted) for window in scattered])
+    drawn = cells.moved(fitted)
+    ranks = np.arange(len(drawn) + 1) - len(drawn) / 2
+    shapes, signs = np.linalg.qr(ranks[:, None] ** [0, 2, 4])
+    shape = np.sqrt(len(ranks)) * shapes[:, 2] * np.sign(signs[2, 2])
+    return float(np.average(shape[(drawn < cells.truth).sum(axis=0)], weights=cells.area))
+
+
+def _settled(windows: Sequence[Window], rounds: int) -> MemberByMember:
+    """Fitted anew and anew with what conservation changed, and with the factors of the levels."""
     fitted = fit(Sampled.joined([window.cells() for window in windows]))
-    for _ in range(_ROUNDS - 1):
+    for _ in range(rounds - 1):
         cells = Sampled.joined([window.cells(fitted) for window in windows])
         fitted = fit(cells, by_level(cells, fitted))
-    return replace(fitted, band_gain=_short(gains))
+    return fitted
 
 
 def by_band(windows: Sequence[Window]) -> tuple[float, ...]:

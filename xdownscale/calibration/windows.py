@@ -21,8 +21,9 @@ from torch import Tensor
 
 from xdownscale.grid import refined
 from xdownscale.inference.day import Day, Domain, lay
-from xdownscale.inference.engine import Options, place, sampled
+from xdownscale.inference.engine import Options, chance, place, sampled
 from xdownscale.inference.sequence import Past
+from xdownscale.models.members import scales
 from xdownscale.models.starlet import bands, scaled
 from xdownscale.patches import Tiling
 from xdownscale.training.pairs import Pairs, generator
@@ -99,6 +100,8 @@ class Window:
         What the sampler first estimates and what it ends with, on the extended domain.
     truth : ndarray, shape (NY, NX)
         The fine field, margin included.
+    seed : int
+        Members were drawn with it.
     """
 
     window: Grid
@@ -106,6 +109,11 @@ class Window:
     mean: Tensor
     drawn: Tensor
     truth: NDArray[np.float32]
+    seed: int = 0
+
+    def first(self, members: int) -> Window:
+        """The window with its first members alone."""
+        return replace(self, mean=self.mean[:members], drawn=self.drawn[:members])
 
     @cached_property
     def climate(self) -> Tensor:
@@ -143,6 +151,14 @@ class Window:
         """The window with the departures' bands of scale multiplied."""
         cyclic = self.day.domain.extended.x.cyclic
         return replace(self, drawn=self.mean + scaled(self.drawn - self.mean, gains, cyclic))
+
+    def scattered(self, scatter: float) -> Window:
+        """The window with each member's departures multiplied by its random factor."""
+        drawn = self.drawn - self.mean
+        for member in range(len(drawn)):
+            unit = chance(self.day.domain.extended, self.seed, member, self.day.instant)
+            drawn[member] *= torch.from_numpy(scales(unit, scatter))
+        return replace(self, drawn=self.mean + drawn)
 
     def cells(self, fitted: MemberByMember | None = None) -> Sampled:
         """What is known in every third cell, both ways, of draws moved so and conserved."""
@@ -235,7 +251,7 @@ def window_of(
         day = Day.of(domain, values, instants, last, past)
         found = [sampled(day, options, member) for member in options.members]
     mean, drawn = (torch.cat(each)[:, 0] for each in zip(*found, strict=True))
-    return Window(judged, day, mean, drawn, part.cut(fine_day, window))
+    return Window(judged, day, mean, drawn, part.cut(fine_day, window), seed)
 
 
 def _parts(grid: Grid, fine: Grid, side: int) -> list[Grid]:

@@ -31,7 +31,8 @@ from xdownscale.diffusion.sample import Sampler, mean, sample
 from xdownscale.inference.day import Day, Domain, Told, lay
 from xdownscale.inference.sequence import Coherence, Last, Past, State, in_order
 from xdownscale.models import conditioning
-from xdownscale.noise import shaped
+from xdownscale.models.members import scales
+from xdownscale.noise import shaped, smooth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,10 +43,11 @@ if TYPE_CHECKING:
     from xdownscale.models.downscaler import Downscaler
     from xdownscale.patches import Tiling
 
-__all__ = ["Draw", "Options", "draw", "place", "sampled"]
+__all__ = ["Draw", "Options", "chance", "draw", "place", "sampled"]
 
 _PATCH_STREAM = 1 << 20
 _STATE_STREAM = 1 << 60
+_SCALE_STREAM = 1 << 61
 _PLACING = Lock()
 
 
@@ -205,7 +207,7 @@ def _residual(day: Day, options: Options, member: int, before: Tensor | None) ->
         return _finished_patches(day, options, member)
     first, last = sampled(day, options, member, before)
     if options.product == "draw":
-        last = _calibrated(day, options, first, last, [day.domain.extended])
+        last = _calibrated(day, options, member, first, last, [day.domain.extended])
     return last[0, 0]
 
 
@@ -237,7 +239,9 @@ def _first_and_last(
     return (first or [last])[0], last  # a sampler that asks for no estimate ends where it begins
 
 
-def _calibrated(day: Day, options: Options, first: Tensor, last: Tensor, windows: Sequence[Grid]) -> Tensor:
+def _calibrated(
+    day: Day, options: Options, member: int, first: Tensor, last: Tensor, windows: Sequence[Grid]
+) -> Tensor:
     """Draws of a batch of windows, moved about the sampler's first estimate if that was fitted."""
     model = day.domain.model
     calibrate = model.member_by_member(options.sampler)
@@ -246,8 +250,18 @@ def _calibrated(day: Day, options: Options, first: Tensor, last: Tensor, windows
     climate = torch.stack([model.climate(w) for w in windows], dim=1)[:, :, None]
     level = torch.stack([day.level(w) for w in windows])[:, None]
     departure = calibrate.departure(first, last, windows[0].x.cyclic)
+    if calibrate.scatter:
+        unit = np.stack([chance(w, options.seed, member, day.instant) for w in windows])[:, None]
+        departure = departure * torch.from_numpy(scales(unit, calibrate.scatter)).to(departure)
     moved: Tensor = calibrate.moved(first, departure, climate, level)
     return moved
+
+
+def chance(window: Grid, seed: int, member: int, instant: int | None) -> NDArray[np.float64]:
+    """The unit noise that a member's scale is of, on a window of the fine grid, shape (H, W)."""
+    y, x = window.y, window.x
+    key: dict[str, Any] = {"seed": seed, "member": member, "instant": instant, "stream": _SCALE_STREAM}
+    return smooth((y.start, y.size), (x.start, x.size), period=x.period, **key)
 
 
 def _merged(domain: Domain, options: Options, told: Sequence[Told]) -> Callable[[Tensor, float], Tensor]:
@@ -274,7 +288,7 @@ def _finished_patches(day: Day, options: Options, member: int) -> Tensor:
         denoise = _patch_denoiser(day, windows, options)
         steps = partial(_next, noise)
         first_and_last = _first_and_last(model, options, denoise, noise(0), steps)
-        domain.merge(total, group, _calibrated(day, options, *first_and_last, windows))
+        domain.merge(total, group, _calibrated(day, options, member, *first_and_last, windows))
     return total[0, 0]
 
 

@@ -149,7 +149,7 @@ class Card:
     scores: tuple[dict[str, Any], ...] = ()
     limitations: tuple[str, ...] = ()
     distilled: bool = False
-    member_by_member: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    member_by_member: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):

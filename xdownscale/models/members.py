@@ -15,22 +15,31 @@ where a network leaves too much or too little of its noise; well beyond the widt
 as far as near the mean, which gives members the peak and the tails that errors have where deviations differ
 from cell to cell. Where the field is high a residual is another thing than where it is low, in one climate
 too: g lets spread equal skill at every level, and so in the quantity's own units, in which the highest
-levels are nearly all of both. A member depends on nothing but itself. The kind of correction, not its form,
+levels are nearly all of both.
+
+How large errors are on a day and in a region no calibration knows but roughly: where spread is right in the
+mean, days are too narrow and too wide in turn, outermost ranks are too many and those beside them too few.
+Members share that doubt if each departs by a factor of its own, exp(a xi - a**2) with smooth unit noise xi
+(`noise.smooth`), whose square is 1 in the mean: a mixture of scales, as errors are. Of a spread known from
+little data Student's t in place of the normal distribution is the same.
+
+A member depends on nothing but itself. The kind of correction, not its form,
 is that of Van Schaeybroeck and Vannitsem (2015, doi:10.1002/qj.2397).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
-__all__ = ["MemberByMember", "stretched"]
+__all__ = ["MemberByMember", "scales", "stretched"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,8 @@ class MemberByMember:
         What the factor is multiplied by, at each of these.
     band_gain : tuple of float, > 0
         What the departure's bands of scale are multiplied by, the finest first (`starlet.scaled`).
+    scatter : float, >= 0
+        Deviation of the logarithm of the random factor of a member's departures.
 
     Raises
     ------
@@ -77,6 +88,7 @@ class MemberByMember:
     level: tuple[float, ...] = (0.0,)
     level_factor: tuple[float, ...] = (1.0,)
     band_gain: tuple[float, ...] = ()
+    scatter: float = 0.0
 
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
@@ -93,11 +105,12 @@ class MemberByMember:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MemberByMember:
         """What `to_dict` returned."""
-        return cls(**{name: tuple(values) for name, values in content.items()})
+        found: dict[str, Any] = {k: v if k == "scatter" else tuple(v) for k, v in content.items()}
+        return cls(**found)
 
-    def to_dict(self) -> dict[str, list[float]]:
-        """The lists, as a card holds them."""
-        return {f.name: list(getattr(self, f.name)) for f in fields(self)}
+    def to_dict(self) -> dict[str, Any]:
+        """Lists, and the scatter, as a card holds them."""
+        return {k: v if k == "scatter" else list(v) for k, v in asdict(self).items()}
 
     def departure(self, mean: Tensor, drawn: Tensor, cyclic: bool = False) -> Tensor:
         """How far members are from their mean, its bands of scale multiplied.
@@ -149,3 +162,12 @@ def stretched(departure: Any, width: Any, tail: Any) -> Any:
     """A departure from the mean, 1 + tail times as large well beyond a width; arrays or tensors."""
     square = (departure / width) ** 2
     return departure * (1 + tail * square / (1 + square))
+
+
+def scales(chance: NDArray[np.float64], scatter: float) -> NDArray[np.float64]:
+    """A member's random factor, of unit noise: positive, its square 1 in the mean.
+
+    >>> scales(np.array([0.0, 0.5]), 0.5).round(4).tolist()
+    [0.7788, 1.0]
+    """
+    return np.asarray(np.exp(scatter * chance - scatter**2))

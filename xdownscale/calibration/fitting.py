@@ -62,7 +62,8 @@ def calibrate(
         Side of a crop, more than 96.
     windows : int
         In all, of days evenly spread over the record. Its domain falls into equal ones of some 768 cells a
-        side, which take turns. One with four members takes some 10 s of an idle core for each evaluation.
+        side, which take turns. One with four members takes some 10 s of an idle core for each evaluation. Of
+        25 or more every fifth has 16 members, on which the scatter of members' own scales is fitted.
     seed : int
     report : callable, optional
         Called with how many crops and windows are done, of `work` in all.

@@ -46,8 +46,8 @@ notebooks: $(STAMP)
 	$(BIN)/python -m pip install -qq -e '.[notebooks]' -c constraints.txt
 	$(BIN)/python examples/notebooks/make.py
 
-# The bundled models; each step resumes where it was killed. jja_asia is made from nothing, in two and a half hours on
-# two cores; the other seasons go on from it, with their own days, in an hour and a half each.
+# The bundled models; each step resumes where it was killed. jja_asia is made from nothing, in three hours on
+# two cores; the other seasons go on from it, with their own days, in some two hours each.
 ASIA ?= work/asia
 BUNDLED := xdownscale/models/bundled
 RUN := $(BIN)/xdownscale nature-run

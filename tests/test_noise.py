@@ -149,6 +149,10 @@ class TestSmooth:
         np.testing.assert_allclose((rows**2).sum(axis=1), 1)
         assert np.abs(np.diff(rows @ rows.T, axis=0)).max() < 0.5 * np.pi / 128, "no steps"
 
+    def test_unit_variance_round_a_small_globe(self) -> None:
+        fields = [smooth((5, 1), (0, 40), period=40, **{**KEY, "seed": seed}) for seed in range(4000)]
+        np.testing.assert_allclose(np.square(fields).mean(axis=0), 1, atol=0.12)
+
     def test_other_keys_are_independent(self) -> None:
         ours = smooth((40, 1), (0, 400_000), **KEY)[:, ::128]
         for change in ({"seed": 8}, {"member": 4}, {"instant": 0}, {"instant": None}, {"stream": 1}):

@@ -349,7 +349,8 @@ def _knots(span: tuple[int, int], period: int | None) -> tuple[NDArray[np.int64]
 
 
 def _knots_round(period: int) -> int:
-    return max(1, round(period / _SPACING))
+    """Knots round the globe; two at least, for a cell lies between two."""
+    return max(2, round(period / _SPACING))
 
 
 def _shares(memory: float) -> NDArray[np.float32]:

@@ -12,7 +12,8 @@ import pytest
 
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
-from xdownscale.calibration.members import Sampled, by_band, by_level, by_shape, fit
+from xdownscale.calibration.members import Sampled, by_band, by_level, fit
+from xdownscale.calibration.ranks import Shapes
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models.members import MemberByMember, scales
 from xdownscale.nn.denoiser import Second
@@ -38,14 +39,15 @@ def cells(seed: int, departs: Any, errs: Any, *, tails: float = np.inf, count: i
     return sampled(mean, departure, truth, area, np.stack([0 * c, c]))
 
 
-def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any) -> Sampled:
+def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any, chance: Any = None) -> Sampled:
     """Cells in which conservation changes nothing."""
-    return Sampled(mean, departure, mean, 0 * departure, truth, area, climate, 0 * truth)
+    chance = 0 * departure if chance is None else chance
+    return Sampled(mean, departure, mean, 0 * departure, truth, area, climate, 0 * truth, chance)
 
 
 def flat(given: Sampled) -> float:
     """The factor for all cells that makes ranks flat without a tail."""
-    return module._flat(given, 1.0, 1.0, 0.0, ((0.0,), (1.0,)))
+    return module._factor(given, 1.0, 1.0, 0.0, ((0.0,), (1.0,)))
 
 
 def ranks(given: Sampled, drawn: NDArray[np.float64], members: int = MEMBERS) -> NDArray[np.float64]:
@@ -142,6 +144,38 @@ class TestFit:
         np.testing.assert_allclose(found.factor, 3, rtol=0.1)
 
 
+class TestScatter:
+    """Members with scales of their own, as a table of shapes says."""
+
+    SHAPES = Shapes((0.01, 3.0), (-0.5, 0.5), np.array([[0.6, 0.2]] * 2))
+
+    def given(self, seed: int, count: int = 200_000) -> Sampled:
+        plain = cells(seed, np.exp, np.exp, count=count)
+        rng = np.random.default_rng(seed + 100)
+        error = (plain.truth - plain.mean[0]) * scales(rng.normal(size=count), self.scatter(plain.climate[1]))
+        noise = rng.normal(size=plain.departure.shape)
+        return replace(plain, truth=plain.mean[0] + error, chance=noise)
+
+    def scatter(self, climate: Any) -> Any:
+        return np.interp(climate, [-0.5, 0.5], [0.6, 0.2])
+
+    def test_is_the_climate_s_and_needs_no_tail(self) -> None:
+        found = fit(self.given(0), shapes=self.SHAPES)
+        expected = self.scatter(np.array(found.log_deviation))
+        np.testing.assert_allclose(found.scatter, expected, atol=0.02)
+        np.testing.assert_allclose(found.factor, 1, rtol=0.08)
+        assert found.tail[0] < 0.05
+
+    def test_makes_ranks_flat_and_spread_equal_to_skill(self) -> None:
+        found, other = fit(self.given(0), shapes=self.SHAPES), self.given(1)
+        for near in (other, *other.by_climate(3)):
+            np.testing.assert_allclose(ranks(near, near.moved(found)), 1, atol=0.04)
+        assert module._reliability(other, found) == pytest.approx(1, abs=0.02)
+
+    def test_none_without_shapes(self) -> None:
+        assert fit(self.given(2)).scatter == ()
+
+
 class TestLevels:
     """Errors that are larger where the coarse field is high, in one climate."""
 
@@ -220,117 +254,58 @@ class TestBands:
         assert by_band([self.given([1.0, 1.0, 0.0, 0.0], [99.0, 0.0, 1.0, 0.0])]) == (2.0, 0.5, 1.0, 1.0)
 
 
-class Mixed:
-    """A window of deviations that members know and errors miss by a random factor; each cell by itself."""
-
-    def __init__(self, seed: int, hidden: float, members: int = 16, count: int = 20_000) -> None:
-        rng = np.random.default_rng(seed)
-        known = np.exp(0.7 * rng.normal(size=count))
-        self.truth = known * scales(rng.normal(size=count), hidden) * rng.normal(size=count)
-        self.departure, self.chance = rng.normal(size=(2, members, count))
-        self.departure *= known
-
-    def scattered(self, scatter: float) -> Mixed:
-        found = copy(self)
-        found.departure = scales(self.chance, scatter) * self.departure
-        return found
-
-    def first(self, members: int) -> Mixed:
-        found = copy(self)
-        found.departure, found.chance = self.departure[:members], self.chance[:members]
-        return found
-
-    def cells(self, fitted: MemberByMember | None = None) -> Sampled:
-        one = np.ones_like(self.truth)
-        return sampled(0 * self.departure, self.departure, self.truth, one, np.zeros((2, one.size)))
-
-
-class TestShape:
-    def test_members_share_the_doubt_that_errors_have(self) -> None:
-        """A tail beyond the climate's deviation does not mend it; the scatter found makes new ranks flat."""
-        windows: Any = [Mixed(seed, 0.3) for seed in (0, 1)]
-        scatter = by_shape(windows)
-        assert scatter == pytest.approx(0.3, abs=0.1)
-        other = Mixed(2, 0.3, count=100_000)
-        off = []
-        for a in (0.0, scatter):
-            fitted = fit(Sampled.joined([w.scattered(a).cells() for w in windows]))
-            given = other.scattered(a).cells()
-            off.append(np.abs(ranks(given, given.moved(fitted), 16) - 1).max())
-        assert off[0] > 0.045
-        assert off[1] < 0.035
-
-    def test_is_not_seen_in_the_ranks_of_four_members(self) -> None:
-        shares = [module._share([Mixed(4, 0.3, members, 60_000)], 0.0) for members in (4, 16)]  # type: ignore[list-item]
-        assert shares[1] > 0.02
-        assert shares[0] < 0.4 * shares[1]
-
-    def test_no_scatter_where_spread_is_right_everywhere(self) -> None:
-        assert by_shape([Mixed(3, 0.0)]) < 0.1  # type: ignore[list-item]
-
-    def test_is_none_for_ranks_of_a_dome_and_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for shares, expected in (
-            ((-0.01, 0.0), 0.0),
-            ((0.04, 0.03), 0.4),
-            ((0.01, 0.02), 0.5),
-            ((0.9, 0.89), 0.5),
-        ):
-            found = dict(zip((0.0, 0.2), shares, strict=True))
-            monkeypatch.setattr(module, "_share", lambda _, scatter, found=found: found[scatter])
-            assert by_shape([]) == pytest.approx(expected)
-
-
 class TestCalibrate:
-    def test_many_windows_have_wide_ones_among_them(
+    def test_many_windows_have_some_of_many_members(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Every fifth has 16 members; the rest is fitted on the first ones of all, with the scatter found."""
+        """A third, of each place, on which the scatter is found; the rest is of the first members of all."""
         asked: list[int] = []
-        judged: list[list[int]] = []
-        fitted_on: set[tuple[int, float]] = set()
+        judged: list[tuple[int, ...]] = []
 
-        class Window(Mixed):
-            def __init__(
-                self, model: Any, pairs: Any, days: Any, number: int, _: Any, members: int, *__: Any
-            ) -> None:
-                super().__init__(number, 0.0, members, 300)
-                self.scatter = 0.0
+        class Window:
+            def __init__(self, _: Any, pairs: Any, days: Any, number: int, __: Any, members: int, *___: Any):
+                self.number, self.members = number, members
                 asked.append(members)
 
+            def first(self, members: int) -> Any:
+                found = copy(self)
+                found.members = members
+                return found
+
             def squares_by_band(self, levels: int) -> NDArray[np.float64]:
-                assert len(self.departure) == 3
+                assert self.members == 3
                 return np.ones((2, levels))
 
             def by_band(self, gains: Any) -> Window:
                 return self
 
-            def scattered(self, scatter: float) -> Any:
-                found: Any = super().scattered(scatter)
-                found.scatter = scatter
-                return found
-
             def cells(self, fitted: MemberByMember | None = None) -> Sampled:
-                fitted_on.add((len(self.departure), self.scatter))
-                return super().cells(fitted)
+                rng = np.random.default_rng(self.number)
+                departure, one = rng.normal(size=(self.members, 300)), np.ones(300)
+                return sampled(0 * departure, departure, rng.normal(size=300), one, np.zeros((2, 300)))
 
-        def shape(windows: Any) -> float:
-            judged.append([len(w.departure) for w in windows])
-            return 0.25
+        def shape(given: Sampled, fitted: MemberByMember) -> Shapes:
+            judged.append((*given.mean.shape, len(fitted.scatter)))
+            return Shapes((1.0,), (0.0,), np.array([[0.25]]))
 
         monkeypatch.setattr(module, "window_of", Window)
         monkeypatch.setattr(module, "by_shape", shape)
+        monkeypatch.setattr(module, "places", lambda *_: 2)
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         monkeypatch.setattr(fitting, "_BORDER", 8)
         given: dict[str, Any] = {"evaluations": ("fast",), "members": 3, "crop": 48, "crops": 4}
-        for windows, scatter in ((25, 0.25), (24, 0.0)):
-            for seen in (asked, judged, fitted_on):
-                seen.clear()
+        for windows, scatter in ((26, [0.25]), (24, [])):
+            asked.clear()
+            judged.clear()
             found = calibrate(fast, *records, windows=windows, **given).card.member_by_member["fast"]
             assert found["scatter"] == scatter
-            assert fitted_on == {(3, scatter)}
-            many = [16, 3, 3, 3, 3] * 5 if windows == 25 else [3] * 24
-            assert asked == many
-            assert judged == ([[16] * 5] if windows == 25 else [])
+            if not scatter:
+                assert asked == [3] * 24
+                assert judged == []
+                continue
+            many = np.flatnonzero(np.array(asked) == 16)
+            assert many.tolist() == [0, 5, 6, 11, 12, 17, 18, 23, 24], "of both places, taken in turn"
+            assert judged == [(16, 9 * 300, 0), *[(16, 9 * 300, 1)] * 3]
 
     def test_windows_are_wide_and_of_days_spread_evenly(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
@@ -354,10 +329,6 @@ class TestCalibrate:
             def first(self, members: int) -> Window:
                 return self
 
-            def scattered(self, scatter: float) -> Window:
-                assert scatter == 0
-                return self
-
             def cells(self, fitted: MemberByMember | None = None) -> Sampled:
                 rounds.append(fitted)
                 return cells(self.number, np.ones_like, lambda c: 2 + 0 * c, count=5_000)
@@ -367,7 +338,7 @@ class TestCalibrate:
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         done: list[int] = []
         model = calibrate(
-            fast, *records, evaluations=("fast",), members=2, crop=48, windows=4, report=done.append
+            fast, *records, evaluations=("fast",), members=4, crop=48, windows=4, report=done.append
         )
         assert done == [1, 2, 3, 4, 4]
         assert model.card.inflation == fast.card.inflation
@@ -377,7 +348,7 @@ class TestCalibrate:
         np.testing.assert_allclose(model.card.member_by_member["fast"]["band_gain"], gains, rtol=1e-4)
         np.testing.assert_allclose(multiplied, [gains] * 4)
         assert [day for day, *_ in asked] == [3, 11, 18, 26], "evenly over the thirty"
-        assert {row[1:] for row in asked} == {(Sampler("fast", 2), 2, 768)}
+        assert {row[1:] for row in asked} == {(Sampler("fast", 2), 4, 768)}
         assert [r is None for r in rounds] == [True] * 4 + [False] * 16, "each round goes on from the last"
 
     def test_windows_of_a_number_begin_with_its_own_noise_and_leave_others_alone(
@@ -391,7 +362,7 @@ class TestCalibrate:
                 cells=lambda *_: cells(0, np.ones_like, np.ones_like, count=500),
                 squares_by_band=lambda levels: np.ones((2, levels)),
             )
-            found.by_band = found.first = found.scattered = lambda _: found
+            found.by_band = found.first = lambda _: found
             return found
 
         monkeypatch.setattr(fitting, "_BORDER", 8)

@@ -59,11 +59,12 @@ class TestWindow:
         moved = window.by_band(gains).cells(fitted).moved(fitted)
         np.testing.assert_allclose(moved, drawn(on_card), atol=2e-4)
         assert np.abs(window.cells(fitted).moved(fitted) - moved).max() > 1e-2, "the gains do something"
-        doubtful = replace(fitted, scatter=0.3)
+        doubtful = replace(fitted, scatter=(0.3,))
         on_card = fast.with_card(replace(fast.card, member_by_member={"fast": doubtful.to_dict()}))
-        scattered = window.by_band(gains).scattered(0.3)
-        np.testing.assert_allclose(scattered.cells(doubtful).moved(doubtful), drawn(on_card), atol=2e-4)
-        few = scattered.first(2).cells(doubtful).moved(doubtful)
+        scattered = window.by_band(gains).cells(doubtful)
+        np.testing.assert_allclose(scattered.moved(doubtful), drawn(on_card), atol=2e-4)
+        np.testing.assert_array_equal(scattered.first(2).moved(doubtful), scattered.moved(doubtful)[:2])
+        few = window.by_band(gains).first(2).cells(doubtful).moved(doubtful)
         np.testing.assert_allclose(few, drawn(on_card)[:2], atol=2e-4)
         assert np.abs(few - moved[:2]).max() > 1e-2, "the scales do something"
 

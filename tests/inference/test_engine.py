@@ -268,7 +268,7 @@ class TestMemberByMember:
         options = replace(OPTIONS, members=(2, 5), tiling=replace(SMALL, merge=merge))
         models = [
             known(self.formula, residual_scale=0.05, member_by_member={"4": fitted})
-            for fitted in (plain, plain | {"scatter": 0.4})
+            for fitted in (plain, plain | {"scatter": [0.4]})
         ]
         scale = models[0].scaling.to_dict()["std"] * 0.05
         base = np.log(upsampled(models[0], y[0], GRID) + 1e-3)

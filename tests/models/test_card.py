@@ -83,7 +83,10 @@ def test_the_spread_that_was_fitted(make_card: Callable[..., Card]) -> None:
     assert "member_by_member" not in json.loads(usual.to_json())
     before = {key: values for key, values in MOVED.items() if not key.startswith("level")}
     known = make_card(member_by_member={"2": before}).member_by_member["2"]
-    assert known == MOVED | {"level": [0.0], "level_factor": [1.0], "band_gain": [], "scatter": 0.0}
+    assert known == MOVED | {"level": [0.0], "level_factor": [1.0], "band_gain": [], "scatter": []}
+    for one, each in ((0.285, [0.285]), (0.0, [])):  # of one scatter for all climates
+        card = make_card(member_by_member={"fast": MOVED | {"scatter": one}})
+        assert card.member_by_member["fast"]["scatter"] == each
     moved = make_card(inflation={"8": [1.0]}, member_by_member={"fast": MOVED})
     assert moved.calibrated == ("8", "fast")
     assert Card.from_json(moved.to_json()) == moved
@@ -175,7 +178,8 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": MOVED | {"slope": [1.0, 1.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"slope": [1000.0]}}, "from -100"),
         ("member_by_member", {"fast": MOVED | {"tail": [-1.0]}}, "from 0"),
-        ("member_by_member", {"fast": MOVED | {"scatter": -0.1}}, "from 0"),
+        ("member_by_member", {"fast": MOVED | {"scatter": [-0.1]}}, "from 0"),
+        ("member_by_member", {"fast": MOVED | {"scatter": [0.1, 0.2]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"level": [0.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"level_factor": [1.0, 0.0]}}, "from 0.001"),
         ("residual_scale", 0.0, "from 1e-09"),

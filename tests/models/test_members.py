@@ -18,7 +18,8 @@ FITTED = MemberByMember(
     width=(0.1, 1.0, 1.0),
     tail=(3.0, 1.0, 0.0),
 )
-LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5), scatter=0.2)
+LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
+DOUBTFUL = replace(LEVELED, scatter=(0.6, 0.2, 0.0))
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
@@ -55,8 +56,20 @@ def test_the_mean_goes_back_to_the_climate_by_the_slope() -> None:
 def test_arrays_and_tensors_alike() -> None:
     rng = np.random.default_rng(0)
     given = [rng.normal(size=shape) for shape in ((3, 5), (3, 5), (2, 5), (5,))]
-    found = LEVELED.moved(*(torch.from_numpy(v) for v in given))
-    np.testing.assert_allclose(found.numpy(), LEVELED.moved(*given), rtol=1e-12)
+    for fitted, noise in ((LEVELED, None), (DOUBTFUL, rng.normal(size=(3, 5)))):
+        found = fitted.moved(*(torch.from_numpy(v) for v in given), noise)
+        np.testing.assert_allclose(found.numpy(), fitted.moved(*given, noise), rtol=1e-12)
+
+
+def test_departs_by_a_random_factor_that_is_the_climate_s() -> None:
+    rng = np.random.default_rng(1)
+    noise, departure = rng.normal(size=(2, 4, 5))
+    climate, level = np.stack([np.zeros(5), [-9.0, -2.0, -1.0, 0.5, 7.0]]), np.zeros(5)
+    found = DOUBTFUL.moved(0 * departure, departure, climate, level, noise)
+    own = departure * scales(noise, np.array([0.6, 0.6, 0.4, 0.1, 0.0]))
+    np.testing.assert_allclose(found, LEVELED.moved(0 * departure, own, climate, level), rtol=1e-12)
+    with pytest.raises(ValueError, match="no noise is given"):
+        DOUBTFUL.moved(0 * departure, departure, climate, level)
 
 
 def test_departs_in_proportion_near_the_mean_and_in_a_larger_one_far_from_it() -> None:
@@ -98,7 +111,8 @@ def test_scales_have_a_mean_square_of_one_and_the_scatter_of_their_logarithm(sca
 
 
 def test_through_a_card_s_lists() -> None:
-    assert MemberByMember.from_dict(LEVELED.to_dict()) == LEVELED
+    for fitted in (LEVELED, DOUBTFUL):
+        assert MemberByMember.from_dict(fitted.to_dict()) == fitted
 
 
 @pytest.mark.parametrize(
@@ -107,6 +121,10 @@ def test_through_a_card_s_lists() -> None:
         (((0.0, 1.0), *[(1.0,)] * 4), r"have \[2, 1, 1, 1, 1\] values: expected equally many"),
         (((),) * 5, "expected equally many"),
         (((0.0, 0.0), *[(1.0, 1.0)] * 4), "log_deviation is .*: expected ascending knots"),
+        (
+            (*[(0.0,)] * 5, (0.0,), (1.0,), (), (0.1, 0.2)),
+            r"tail, scatter have \[1, 1, 1, 1, 1, 2\] values",
+        ),
         ((*[(0.0,)] * 5, (0.0, 1.0), (1.0,)), r"level, level_factor have \[2, 1\] values"),
         ((*[(0.0,)] * 5, (1.0, 1.0), (1.0, 1.0)), "level is .*: expected ascending knots"),
     ],

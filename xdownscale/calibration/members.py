@@ -11,13 +11,12 @@ cells, that is: by the level of the coarse field, of six, other factors bring it
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
 
-Of 25 windows or more every fifth has 16 members. On these the scatter of members' own scales is found
-(`models.members`) with which the outermost ranks and those in the middle are no more frequent than those
-between; of four members' five ranks that shape is not seen. All else is fitted with it.
+Of 25 windows or more a third has 16 members, on which the scatter of members' own scales is found that goes
+with each tail (`ranks`); all else is fitted with it.
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
-factors are fitted with what conservation changed and the factors of the levels held as they were, both are
-made anew with them, and so on for five rounds.
+factors are fitted with what conservation changed, the factors of the levels and the scatter of each tail held
+as they were, these are made anew with them, and so on for five rounds.
 """
 
 from __future__ import annotations
@@ -27,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdownscale.calibration.windows import Sampled, window_of
-from xdownscale.models.members import MemberByMember, stretched
+from xdownscale.calibration.ranks import Shapes, bisected, by_shape, flat
+from xdownscale.calibration.windows import Sampled, places, window_of
+from xdownscale.models.members import MemberByMember, scales, stretched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -40,25 +40,21 @@ if TYPE_CHECKING:
     from xdownscale.models import Downscaler
     from xdownscale.training.pairs import Pairs
 
-__all__ = ["Levels", "by_band", "by_level", "by_shape", "fit", "member_by_member"]
+__all__ = ["Levels", "by_band", "by_level", "fit", "member_by_member"]
 
 Levels = tuple[tuple[float, ...], tuple[float, ...]]
 
 _BINS = 20
 _LEVELS = (0.05, 0.3, 0.5, 0.7, 0.9, 0.99)
 _ROUNDS = 5
-_FACTORS = (0.02, 10.0)
 _SLOPES = (0.0, 2.0)
 _TAILS = (0.01, 30.0)
 _BY_LEVEL = (0.2, 5.0)
 _BANDS = 4
 _MANY = 16
-_EVERY = 5
-_LEAST = 5
-_SCATTERS = (0.2, 0.5)
-_SCATTER_ROUNDS = 3
+_FROM = 25
+_EVERY = 3
 _GAINS = (0.5, 2.0)
-_HALVINGS = 14
 
 
 def member_by_member(
@@ -82,7 +78,7 @@ def member_by_member(
         Positions among the days of the pairs.
     sampler : Sampler
     members : int, >= 2
-        Of a window; 16 at least of every fifth, where there are 25 windows or more.
+        Of a window; 16 at least of a third of them, where there are 25 windows or more.
     side : int [fine cells]
     seed : int
     report : callable
@@ -92,62 +88,36 @@ def member_by_member(
     -------
     MemberByMember
     """
-    judges_scatter = len(days) >= _LEAST * _EVERY
+    many = _with_many(len(days), places(model, pairs, side))
     windows = []
     for number in range(len(days)):
-        count = max(_MANY, members) if judges_scatter and number % _EVERY == 0 else members
+        count = max(_MANY, members) if many[number] else members
         windows.append(window_of(model, pairs, days, number, sampler, count, side, seed))
         report(number + 1)
     gains = by_band([window.first(members) for window in windows])
     windows = [window.by_band(gains) for window in windows]
-    scatter = by_shape(windows[::_EVERY]) if judges_scatter else 0.0
-    fitted = _settled([window.first(members).scattered(scatter) for window in windows], _ROUNDS)
-    return replace(fitted, band_gain=_short(gains), scatter=scatter)
+    fitted = _settled(windows, members, many)
+    return replace(fitted, band_gain=_short(gains))
 
 
-def by_shape(windows: Sequence[Window]) -> float:
-    """The scatter of members' scales with which the truth's ranks have no share of the fourth degree.
+def _with_many(windows: int, of: int) -> NDArray[np.bool_]:
+    """Which windows have many members: in each of the places that take turns, every third."""
+    turn, place = np.divmod(np.arange(windows), of)
+    return np.asarray((turn + place) % _EVERY == 0) & (windows >= _FROM)
 
-    Where spread is right in the mean but too narrow here and too wide there, outermost and middle ranks are
-    too frequent. The share falls as the scatter's square grows, all else being fitted anew.
 
-    Parameters
-    ----------
-    windows : sequence of Window
-        Of many members.
+def _settled(windows: Sequence[Window], members: int, many: NDArray[np.bool_]) -> MemberByMember:
+    """Fitted anew and anew with what conservation changed, with the factors of the levels and the scatter.
 
-    Returns
-    -------
-    float
-        0 to 0.5; 0 where outermost and middle ranks are not too frequent.
+    On the first members of all windows, the scatter on all members of those that have many.
     """
-    tried, most = _SCATTERS
-    plain = _share(windows, 0.0)
-    if plain <= 0:
-        return 0.0
-    scattered = _share(windows, tried)
-    square = tried**2 * plain / (plain - scattered) if scattered < plain else np.inf
-    return _short([min(np.sqrt(square), most)])[0]
-
-
-def _share(windows: Sequence[Window], scatter: float) -> float:
-    """Of the truth's ranks, the coefficient of the fourth of the polynomials orthonormal over equal ranks."""
-    scattered = [window.scattered(scatter) for window in windows]
-    fitted = _settled(scattered, _SCATTER_ROUNDS)
-    cells = Sampled.joined([window.cells(fitted) for window in scattered])
-    drawn = cells.moved(fitted)
-    ranks = np.arange(len(drawn) + 1) - len(drawn) / 2
-    shapes, signs = np.linalg.qr(ranks[:, None] ** [0, 2, 4])
-    shape = np.sqrt(len(ranks)) * shapes[:, 2] * np.sign(signs[2, 2])
-    return float(np.average(shape[(drawn < cells.truth).sum(axis=0)], weights=cells.area))
-
-
-def _settled(windows: Sequence[Window], rounds: int) -> MemberByMember:
-    """Fitted anew and anew with what conservation changed, and with the factors of the levels."""
-    fitted = fit(Sampled.joined([window.cells() for window in windows]))
-    for _ in range(rounds - 1):
-        cells = Sampled.joined([window.cells(fitted) for window in windows])
-        fitted = fit(cells, by_level(cells, fitted))
+    fitted = fit(Sampled.joined([window.cells().first(members) for window in windows]))
+    for _ in range(_ROUNDS - 1):
+        cells = [window.cells(fitted) for window in windows]
+        all_cells = Sampled.joined([one.first(members) for one in cells])
+        judged = [one for one, has_many in zip(cells, many, strict=True) if has_many]
+        shapes = by_shape(Sampled.joined(judged), fitted) if judged else None
+        fitted = fit(all_cells, by_level(all_cells, fitted), shapes)
     return fitted
 
 
@@ -168,7 +138,7 @@ def by_band(windows: Sequence[Window]) -> tuple[float, ...]:
     return tuple(float(np.clip(gain, *_GAINS)) if np.isfinite(gain) else 1.0 for gain in gains)
 
 
-def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,))) -> MemberByMember:
+def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,)), shapes: Shapes | None = None) -> MemberByMember:
     """Slopes and factors by twentieths of the climatological deviation, and the tail that goes with them.
 
     Parameters
@@ -176,6 +146,8 @@ def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,))) -> MemberByMember:
     cells : Sampled
     levels : (tuple of float, tuple of float)
         Knots of the level and the factors there, with which the rest is fitted.
+    shapes : Shapes, optional
+        The scatter that goes with each tail; none by default.
 
     Returns
     -------
@@ -193,34 +165,43 @@ def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,))) -> MemberByMember:
             "no cell of the windows has a fine value to judge members by: give days with known cells, or "
             "more windows"
         )
-    log_deviation = cells.climate[1]
-    edges = np.unique(np.quantile(log_deviation, np.linspace(0, 1, _BINS + 1)))
-    numbers = np.clip(np.searchsorted(edges, log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
-    bins = [cells.of(numbers == b) for b in np.unique(numbers)]
-    knots = [float(np.average(b.climate[1], weights=b.area)) for b in bins]
+    bins = cells.by_climate(_BINS)
+    knots = np.array([np.average(b.climate[1], weights=b.area) for b in bins])
     widths = [
         max(float(np.sqrt(np.average((b.departure**2).mean(axis=0), weights=b.area))), 1e-6) for b in bins
     ]
     slopes = [_slope(b) for b in bins]
 
     def fitted(tail: float) -> MemberByMember:
+        scatter = () if shapes is None else _short(shapes.at(tail, knots))
+        own = [_own_scales(b, knots, scatter) for b in bins]
         factors = [
-            _flat(b, slope, width, tail, levels) for b, slope, width in zip(bins, slopes, widths, strict=True)
+            _factor(b, slope, width, tail, levels)
+            for b, slope, width in zip(own, slopes, widths, strict=True)
         ]
         return MemberByMember(
-            tuple(knots),
+            tuple(map(float, knots)),
             _short(slopes),
             _short(factors),
             _short(widths),
             _short([tail] * len(bins)),
             levels[0],
             _short(levels[1]),
+            scatter=scatter,
         )
 
     def too_narrow(tail: float) -> bool:
         return _reliability(cells, fitted(tail)) < 1
 
-    return fitted(_bisected(too_narrow, *_TAILS))
+    return fitted(bisected(too_narrow, *_TAILS))
+
+
+def _own_scales(cells: Sampled, knots: NDArray[np.float64], scatter: Sequence[float]) -> Sampled:
+    """The cells with each member's departures multiplied by its random factor."""
+    if not scatter:
+        return cells
+    own = scales(cells.chance, np.interp(cells.climate[1], knots, scatter))
+    return replace(cells, departure=cells.departure * own)
 
 
 def by_level(cells: Sampled, fitted: MemberByMember) -> Levels:
@@ -253,14 +234,6 @@ def _short(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(f"{v:.5g}") for v in values)
 
 
-def _bisected(short: Callable[[float], bool], low: float, high: float) -> float:
-    """Where `short` ends on the way from low to high; the end if nowhere."""
-    for _ in range(_HALVINGS):
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if short(middle) else (low, middle)
-    return float(np.sqrt(low * high))
-
-
 def _slope(cells: Sampled) -> float:
     """How far the truth goes from its climate for each step of the conditional mean; 1 if that never does."""
     normal = cells.climate[0]
@@ -271,19 +244,11 @@ def _slope(cells: Sampled) -> float:
     return float(np.clip((cells.area * steps * goes).sum() / square, *_SLOPES))
 
 
-def _flat(cells: Sampled, slope: float, width: float, tail: float, levels: Levels) -> float:
-    """The factor with which outer ranks are neither too many nor too few."""
+def _factor(cells: Sampled, slope: float, width: float, tail: float, levels: Levels) -> float:
+    """What small departures are multiplied by for ranks to be flat."""
     normal = cells.climate[0]
     centre = normal + slope * (cells.mean - normal) + cells.change
-    moved = np.interp(cells.level, *levels) * stretched(cells.departure, width, tail)
-    ranks = np.arange(len(moved) + 1)
-    outer = (ranks - ranks.mean()) ** 2
-
-    def short(factor: float) -> bool:
-        rank = (centre + factor * moved < cells.truth).sum(axis=0)
-        return bool(np.average(outer[rank], weights=cells.area) > outer.mean())
-
-    return _bisected(short, *_FACTORS)
+    return flat(centre, np.interp(cells.level, *levels) * stretched(cells.departure, width, tail), cells)
 
 
 def _reliability(cells: Sampled, fitted: MemberByMember) -> float:

@@ -23,7 +23,6 @@ from xdownscale.grid import refined
 from xdownscale.inference.day import Day, Domain, lay
 from xdownscale.inference.engine import Options, chance, place, sampled
 from xdownscale.inference.sequence import Past
-from xdownscale.models.members import scales
 from xdownscale.models.starlet import bands, scaled
 from xdownscale.patches import Tiling
 from xdownscale.training.pairs import Pairs, generator
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from xdownscale.models import Downscaler
     from xdownscale.models.members import MemberByMember
 
-__all__ = ["WIDTH", "Sampled", "Window", "window_of"]
+__all__ = ["WIDTH", "Sampled", "Window", "places", "window_of"]
 
 WIDTH = 768
 _EVERY = 3
@@ -61,6 +60,8 @@ class Sampled:
         Climatological mean and log deviation.
     level : ndarray, shape (cells,) [transformed value]
         The upsampled coarse field.
+    chance : ndarray, shape (members, cells)
+        Unit noise of each member's scale.
     """
 
     mean: NDArray[np.float64]
@@ -71,6 +72,7 @@ class Sampled:
     area: NDArray[np.float64]
     climate: NDArray[np.float64]
     level: NDArray[np.float64]
+    chance: NDArray[np.float64]
 
     @classmethod
     def joined(cls, parts: Sequence[Sampled]) -> Sampled:
@@ -81,9 +83,22 @@ class Sampled:
         """Some of the cells."""
         return Sampled(*(getattr(self, f.name)[..., chosen] for f in fields(self)))
 
+    def by_climate(self, count: int) -> list[Sampled]:
+        """Parts of as many cells each, by the log deviation; fewer where many cells have the same."""
+        log_deviation = self.climate[1]
+        edges = np.unique(np.quantile(log_deviation, np.linspace(0, 1, count + 1)))
+        numbers = np.clip(np.searchsorted(edges, log_deviation, side="right") - 1, 0, max(len(edges) - 2, 0))
+        return [self.of(numbers == b) for b in np.unique(numbers)]
+
+    def first(self, members: int) -> Sampled:
+        """The first members alone."""
+        names = ("mean", "departure", "conserved_mean", "change", "chance")
+        return replace(self, **{name: getattr(self, name)[:members] for name in names})
+
     def moved(self, fitted: MemberByMember) -> NDArray[np.float64]:
         """Members as they are drawn with what was fitted, shape (members, cells)."""
-        moved: NDArray[np.float64] = fitted.moved(self.mean, self.departure, self.climate, self.level)
+        told = self.mean, self.departure, self.climate, self.level, self.chance
+        moved: NDArray[np.float64] = fitted.moved(*told)
         return moved + self.change
 
 
@@ -125,6 +140,12 @@ class Window:
         """On the extended domain, shape (H, W)."""
         return self.day.level(self.day.domain.extended)
 
+    @property
+    def chance(self) -> NDArray[np.float64]:
+        """Unit noise of each member's scale on the extended domain, shape (members, H, W)."""
+        extended, instant = self.day.domain.extended, self.day.instant
+        return np.stack([chance(extended, self.seed, member, instant) for member in range(len(self.drawn))])
+
     @cached_property
     def conserved_mean(self) -> NDArray[np.float64]:
         """In every third cell, both ways, shape (members, cells)."""
@@ -152,25 +173,17 @@ class Window:
         cyclic = self.day.domain.extended.x.cyclic
         return replace(self, drawn=self.mean + scaled(self.drawn - self.mean, gains, cyclic))
 
-    def scattered(self, scatter: float) -> Window:
-        """The window with each member's departures multiplied by its random factor."""
-        drawn = self.drawn - self.mean
-        for member in range(len(drawn)):
-            unit = chance(self.day.domain.extended, self.seed, member, self.day.instant)
-            drawn[member] *= torch.from_numpy(scales(unit, scatter))
-        return replace(self, drawn=self.mean + drawn)
-
     def cells(self, fitted: MemberByMember | None = None) -> Sampled:
         """What is known in every third cell, both ways, of draws moved so and conserved."""
-        moved, departure = self.drawn, self.drawn - self.mean
+        moved, departure, unit = self.drawn, self.drawn - self.mean, self.chance
         if fitted is not None:
-            moved = fitted.moved(self.mean, departure, self.climate, self.level)
+            moved = fitted.moved(self.mean, departure, self.climate, self.level, unit)
         fine = self.day.domain.fine
         area = np.broadcast_to(fine.area, fine.shape)[::_EVERY, ::_EVERY].ravel()
         truth, change = self._residual(self.truth), self._conserved(moved) - self._inner(moved)
         found = Sampled(
             self._inner(self.mean), self._inner(departure), self.conserved_mean, change, truth, area,
-            self._inner(self.climate), self._inner(self.level),
+            self._inner(self.climate), self._inner(self.level), self._inner(torch.from_numpy(unit)),
         )  # fmt: skip
         judged = self._judged()[::_EVERY, ::_EVERY].ravel()
         return found.of(np.isfinite(change).all(axis=0) & np.isfinite(truth) & judged)
@@ -252,6 +265,11 @@ def window_of(
         found = [sampled(day, options, member) for member in options.members]
     mean, drawn = (torch.cat(each)[:, 0] for each in zip(*found, strict=True))
     return Window(judged, day, mean, drawn, part.cut(fine_day, window), seed)
+
+
+def places(model: Downscaler, pairs: Pairs, side: int) -> int:
+    """How many windows the grid of some pairs falls into; one after the other has its turn."""
+    return len(_parts(pairs.coarse.grid, model.fine, side))
 
 
 def _parts(grid: Grid, fine: Grid, side: int) -> list[Grid]:

@@ -31,7 +31,6 @@ from xdownscale.diffusion.sample import Sampler, mean, sample
 from xdownscale.inference.day import Day, Domain, Told, lay
 from xdownscale.inference.sequence import Coherence, Last, Past, State, in_order
 from xdownscale.models import conditioning
-from xdownscale.models.members import scales
 from xdownscale.noise import shaped, smooth
 
 if TYPE_CHECKING:
@@ -250,10 +249,10 @@ def _calibrated(
     climate = torch.stack([model.climate(w) for w in windows], dim=1)[:, :, None]
     level = torch.stack([day.level(w) for w in windows])[:, None]
     departure = calibrate.departure(first, last, windows[0].x.cyclic)
+    unit = None
     if calibrate.scatter:
         unit = np.stack([chance(w, options.seed, member, day.instant) for w in windows])[:, None]
-        departure = departure * torch.from_numpy(scales(unit, calibrate.scatter)).to(departure)
-    moved: Tensor = calibrate.moved(first, departure, climate, level)
+    moved: Tensor = calibrate.moved(first, departure, climate, level, unit)
     return moved
 
 

@@ -19,9 +19,10 @@ levels are nearly all of both.
 
 How large errors are on a day and in a region no calibration knows but roughly: where spread is right in the
 mean, days are too narrow and too wide in turn, outermost ranks are too many and those beside them too few.
-Members share that doubt if each departs by a factor of its own, exp(a xi - a**2) with smooth unit noise xi
-(`noise.smooth`), whose square is 1 in the mean: a mixture of scales, as errors are. Of a spread known from
-little data Student's t in place of the normal distribution is the same.
+Members share that doubt if each departs by a factor of its own, exp(a(c) xi - a(c)**2) with smooth unit noise
+xi (`noise.smooth`), whose square is 1 in the mean: a mixture of scales, as errors are. Of a spread known from
+little data Student's t in place of the normal distribution is the same. The doubt is another where dust is
+always about than where it comes on some days.
 
 A member depends on nothing but itself. The kind of correction, not its form,
 is that of Van Schaeybroeck and Vannitsem (2015, doi:10.1002/qj.2397).
@@ -64,13 +65,15 @@ class MemberByMember:
         What the factor is multiplied by, at each of these.
     band_gain : tuple of float, > 0
         What the departure's bands of scale are multiplied by, the finest first (`starlet.scaled`).
-    scatter : float, >= 0
-        Deviation of the logarithm of the random factor of a member's departures.
+    scatter : tuple of float, >= 0
+        Deviation of the logarithm of the random factor of a member's departures, at each of the first knots;
+        empty for no such factor.
 
     Raises
     ------
     ValueError
-        If the first five, or the two of the level, are not of one length, or knots do not ascend.
+        If the first five, with the scatter if there is any, or the two of the level, are not of one length,
+        or knots do not ascend.
 
     Examples
     --------
@@ -88,11 +91,12 @@ class MemberByMember:
     level: tuple[float, ...] = (0.0,)
     level_factor: tuple[float, ...] = (1.0,)
     band_gain: tuple[float, ...] = ()
-    scatter: float = 0.0
+    scatter: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
-        for group in (names[:5], names[5:7]):
+        by_climate = [*names[:5], *(["scatter"] if self.scatter else [])]
+        for group in (by_climate, names[5:7]):
             lengths = [len(getattr(self, name)) for name in group]
             if len(set(lengths)) != 1 or not lengths[0]:
                 raise ValueError(
@@ -105,12 +109,11 @@ class MemberByMember:
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MemberByMember:
         """What `to_dict` returned."""
-        found: dict[str, Any] = {k: v if k == "scatter" else tuple(v) for k, v in content.items()}
-        return cls(**found)
+        return cls(**{k: tuple(v) for k, v in content.items()})
 
-    def to_dict(self) -> dict[str, Any]:
-        """Lists, and the scatter, as a card holds them."""
-        return {k: v if k == "scatter" else list(v) for k, v in asdict(self).items()}
+    def to_dict(self) -> dict[str, list[float]]:
+        """Lists, as a card holds them."""
+        return {k: list(v) for k, v in asdict(self).items()}
 
     def departure(self, mean: Tensor, drawn: Tensor, cyclic: bool = False) -> Tensor:
         """How far members are from their mean, its bands of scale multiplied.
@@ -129,7 +132,9 @@ class MemberByMember:
 
         return scaled(drawn - mean, self.band_gain, cyclic)
 
-    def moved(self, mean: Any, departure: Any, climate: Any, level: Any) -> Any:
+    def moved(
+        self, mean: Any, departure: Any, climate: Any, level: Any, chance: NDArray[np.float64] | None = None
+    ) -> Any:
         """Members calibrated; arrays or tensors.
 
         Parameters
@@ -140,11 +145,22 @@ class MemberByMember:
             The residual's climatological mean and the logarithm of its deviation.
         level : array, shape (H, W) or (cells,) [transformed value]
             The upsampled coarse field.
+        chance : ndarray, as `departure`, optional
+            Each member's unit noise (`noise.smooth`); needed where there is a scatter.
 
         Returns
         -------
         array, as `departure`
+
+        Raises
+        ------
+        ValueError
+            If there is a scatter, and no noise.
         """
+        if self.scatter and chance is None:
+            raise ValueError(
+                "members have scales of their own, and no noise is given to draw them: give chance"
+            )
         normal, log_deviation = climate
         tensors = not isinstance(mean, np.ndarray)
         if tensors:
@@ -154,7 +170,11 @@ class MemberByMember:
             for values in (self.slope, self.factor, self.width, self.tail)
         ]
         found.append(np.interp(level, self.level, self.level_factor))
-        slope, factor, width, tail, by_level = (mean.new_tensor(f) if tensors else f for f in found)
+        if self.scatter:
+            found.append(scales(chance, np.interp(log_deviation, self.log_deviation, self.scatter)))
+        slope, factor, width, tail, by_level, *own = (mean.new_tensor(f) if tensors else f for f in found)
+        if own:
+            departure = departure * own[0]
         return normal + slope * (mean - normal) + by_level * factor * stretched(departure, width, tail)
 
 
@@ -164,7 +184,7 @@ def stretched(departure: Any, width: Any, tail: Any) -> Any:
     return departure * (1 + tail * square / (1 + square))
 
 
-def scales(chance: NDArray[np.float64], scatter: float) -> NDArray[np.float64]:
+def scales(chance: Any, scatter: Any) -> NDArray[np.float64]:
     """A member's random factor, of unit noise: positive, its square 1 in the mean.
 
     >>> scales(np.array([0.0, 0.5]), 0.5).round(4).tolist()

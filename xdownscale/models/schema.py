@@ -249,8 +249,10 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):  # older cards know nothing of levels, bands and scatter
-        value = {"level": [0.0], "level_factor": [1.0], "band_gain": [], "scatter": 0.0} | dict(value)
+    if isinstance(value, Mapping):  # older cards know nothing of levels, bands and scatter, or one scatter
+        value = {"level": [0.0], "level_factor": [1.0], "band_gain": [], "scatter": []} | dict(value)
+        if isinstance(one := value["scatter"], float) and isinstance(value.get("log_deviation"), list):
+            value["scatter"] = [one] * len(value["log_deviation"]) if one else []
     found = _record(
         log_deviation=_listed(_number(-100, 100), 1, 64),
         slope=_listed(_number(-100, 100), 1, 64),
@@ -260,7 +262,7 @@ def _member_by_member(value: Any) -> dict[str, Any]:
         level=_listed(_number(-1e9, 1e9), 1, 64),
         level_factor=_listed(_number(1e-3, 1e3), 1, 64),
         band_gain=_listed(_number(1e-3, 1e3), 0, 8),
-        scatter=_number(0, 2),
+        scatter=_listed(_number(0, 2), 0, 64),
     )(value)
     return dict(MemberByMember.from_dict(found).to_dict())
 

@@ -1,0 +1,106 @@
+"""What ranks of the truth say of members' factor and of the scatter of their scales."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from xdownscale.calibration import ranks as module
+from xdownscale.calibration.members import fit
+from xdownscale.calibration.ranks import Shapes, by_shape, flat
+from xdownscale.calibration.windows import Sampled
+from xdownscale.models.members import MemberByMember, scales
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FITTED = MemberByMember((0.0,), slope=(1.0,), factor=(1.0,), width=(1.0,), tail=(0.0,))
+
+
+def mixed(seed: int, hidden: Any, members: int = 16, count: int = 40_000) -> Sampled:
+    """Deviations that members know and errors miss by a random factor, of a scatter by the climate."""
+    rng = np.random.default_rng(seed)
+    climate = rng.uniform(-1, 1, count)
+    known = np.exp(0.7 * rng.normal(size=count))
+    doubt = hidden(climate) if callable(hidden) else hidden
+    truth = known * scales(rng.normal(size=count), doubt) * rng.normal(size=count)
+    departure, chance = rng.normal(size=(2, members, count))
+    nothing = np.zeros((members, count))
+    one = np.ones(count)
+    return Sampled(
+        nothing,
+        known * departure,
+        nothing,
+        nothing,
+        truth,
+        one,
+        np.stack([0 * one, climate]),
+        0 * one,
+        chance,
+    )
+
+
+def ranks(given: Sampled, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Frequency of each rank of the truth over that of equal ranks."""
+    found = np.bincount((drawn < given.truth).sum(axis=0), minlength=len(drawn) + 1)
+    return found / found.mean()
+
+
+def test_the_factor_of_flat_ranks() -> None:
+    given = mixed(0, 0.0)
+    assert flat(0 * given.departure, 0.5 * given.departure, given) == pytest.approx(2, rel=0.02)
+
+
+class TestShapes:
+    def test_between_climates_and_tails_and_level_beyond(self) -> None:
+        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]))
+        climates = np.array([-3.0, -1.0, 0.0, 1.0, 2.0])
+        np.testing.assert_allclose(shapes.at(0.1, climates), [0.8, 0.8, 0.6, 0.4, 0.4])
+        np.testing.assert_allclose(shapes.at(0.01, climates), shapes.at(0.1, climates))
+        np.testing.assert_allclose(shapes.at(1.0, climates), [0.4, 0.4, 0.35, 0.3, 0.3], atol=1e-12)
+        np.testing.assert_allclose(shapes.at(99.0, climates), [0.0, 0.0, 0.1, 0.2, 0.2])
+
+
+class TestByShape:
+    def test_finds_the_doubt_of_each_climate(self) -> None:
+        given = mixed(1, lambda c: np.where(c > 0, 0.5, 0.0), count=120_000)
+        found = by_shape(given, replace(FITTED, factor=(0.7,)))
+        assert found.scatter.shape == (len(found.tail), 10)
+        np.testing.assert_allclose(found.log_deviation, np.linspace(-0.9, 0.9, 10), atol=0.02)
+        np.testing.assert_allclose(found.scatter[0, 5:], 0.5, atol=0.12)
+        assert found.scatter[0, 5:].mean() == pytest.approx(0.5, abs=0.05)
+        assert (found.scatter[0, :5] < 0.2).all()
+        assert found.scatter[0, :5].mean() < 0.12
+        assert (np.diff(found.scatter[:, 5:], axis=0) <= 0).all(), "a tail leaves less to do"
+        assert (found.scatter[-1] < 0.1).all()
+
+    def test_new_ranks_are_flat_with_it(self) -> None:
+        """A tail beyond the climate's deviation does not do that."""
+        given, other = mixed(2, 0.3), mixed(3, 0.3, count=100_000)
+        plain = fit(given)
+        doubtful = fit(given, shapes=by_shape(given, plain))
+        off = [np.abs(ranks(other, other.moved(fitted)) - 1).max() for fitted in (plain, doubtful)]
+        assert off[0] > 0.045
+        assert off[1] < 0.035
+
+    def test_goes_on_from_what_is_fitted(self) -> None:
+        """Slopes, factors and conservation's changes count; a scatter of before does not."""
+        given = mixed(4, 0.4)
+        moved = replace(given, mean=given.mean + 2, departure=2 * given.departure, change=given.change - 1.0)
+        fitted = replace(FITTED, slope=(0.5,), factor=(0.5,), width=(2.0,), tail=(3.0,), scatter=(0.9,))
+        one, two = by_shape(given, FITTED), by_shape(moved, fitted)
+        np.testing.assert_allclose(one.scatter[0], two.scatter[0], atol=0.02)
+
+    def test_is_not_seen_in_the_ranks_of_four_members(self) -> None:
+        shares = [module._share(mixed(5, 0.3, members, 60_000), FITTED, 0.0) for members in (4, 16)]
+        assert shares[1] > 0.02
+        assert shares[0] < 0.4 * shares[1]
+
+    def test_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        given = mixed(6, 0.0, count=100)
+        for share, expected in ((-0.01, 0.0), (0.01, 1.0)):
+            monkeypatch.setattr(module, "_share", lambda *_, share=share: share)
+            np.testing.assert_allclose(by_shape(given, FITTED).scatter, expected, atol=0.01)

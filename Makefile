@@ -79,7 +79,7 @@ $(RUN) $(ASIA)/$@_valid_2015.zarr --start 2015-$(FIRST) --days 96 --seed 8
 $(CALIBRATE) $(ASIA)/$@_distilled.safetensors $(ASIA)/$@_to_8.safetensors $(HELD_OUT) --evaluations 2,4,8
 $(CALIBRATE) $(ASIA)/$@_to_8.safetensors $(ASIA)/$@_to_16.safetensors $(HELD_OUT) --evaluations 16 --windows 4
 $(CALIBRATE) $(ASIA)/$@_to_16.safetensors $(BUNDLED)/$@.safetensors $(HELD_OUT) --evaluations fast \
-	--windows 48 --default fast
+	--windows 48 --folder $(ASIA)/$@_windows --default fast
 endef
 CALIBRATE = $(BIN)/xdownscale calibrate --half --overwrite
 HELD_OUT = $(foreach year,2007 2009 2013 2015,--coarse $(ASIA)/$(SEASON)_valid_$(year).zarr/coarse \

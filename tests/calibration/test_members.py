@@ -19,6 +19,8 @@ from xdownscale.models.members import MemberByMember, scales
 from xdownscale.nn.denoiser import Second
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
     from numpy.typing import NDArray
 
@@ -306,6 +308,36 @@ class TestCalibrate:
             many = np.flatnonzero(np.array(asked) == 16)
             assert many.tolist() == [0, 5, 6, 11, 12, 17, 18, 23, 24], "of both places, taken in turn"
             assert judged == [(16, 9 * 300, 0), *[(16, 9 * 300, 1)] * 3]
+
+    @pytest.mark.parametrize("of", range(1, 8))
+    def test_windows_of_many_members_lie_in_every_place(self, of: int) -> None:
+        many = module._with_many(60, of)
+        in_place = np.bincount(np.arange(60) % of, weights=many, minlength=of)
+        assert in_place.min() >= 60 // of // 3
+        assert np.ptp(in_place) <= 1
+        assert not module._with_many(24, of).any()
+
+    def test_a_killed_one_goes_on_to_the_same_fit(
+        self, tiny_model: Downscaler, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fitting, "_BORDER", 8)
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        given: dict[str, Any] = {"members": 2, "crop": 48, "crops": 4, "windows": 3, "evaluations": ("fast",)}
+        whole = calibrate(fast, *records, **given).card
+        drawn: list[int] = []
+
+        def killed(done: int) -> None:
+            drawn.append(done)
+            if done == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            calibrate(fast, *records, folder=tmp_path, report=killed, **given)
+        kept = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        assert len(kept) == 2
+        assert calibrate(fast, *records, folder=tmp_path, **given).card == whole
+        assert len(list(tmp_path.iterdir())) == 3
+        assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
 
     def test_windows_are_wide_and_of_days_spread_evenly(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from scipy.ndimage import convolve1d
 
 from xdownscale import Tiling, predict
@@ -18,9 +19,12 @@ from xdownscale.nn.denoiser import Second
 from xdownscale.training.pairs import Pairs, Record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pytest
     import xarray as xr
     from numpy.typing import NDArray
+    from torch import Tensor
 
 Records = tuple["xr.DataArray", "xr.DataArray"]
 
@@ -152,10 +156,46 @@ class TestWindow:
             for number in range(6)
         ]
         places = [(w.window.y.start, w.window.x.start) for w in drawn]
-        count = len(module._parts(pairs.coarse.grid, fast.fine, side))
+        count = module.places(fast, pairs, side)
         assert 1 < count < 6
         assert len(set(places[:count])) == count
         assert places[count:] == places[: 6 - count]
+
+    def test_draws_that_are_kept_are_not_drawn_again(
+        self, tiny_model: Downscaler, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of one model, day and seed; what cannot be read is drawn anew."""
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        pairs, folder, real = whole(fast, *records), tmp_path / "windows", module.sampled
+        count: list[int] = []
+
+        def counted(day: Any, options: Any, member: int) -> Any:
+            count.append(member)
+            return real(day, options, member)
+
+        monkeypatch.setattr(module, "sampled", counted)
+
+        def drawn(model: Downscaler, day: int, seed: int, where: Path | None = folder) -> Tensor:
+            count.clear()
+            sampler = Sampler("fast", 2)
+            return module.window_of(model, pairs, np.array([day]), 0, sampler, 2, 10_000, seed, where).drawn
+
+        plain = drawn(fast, 7, 5, None)
+        assert not folder.exists()
+        for expected in ([0, 1], []):
+            torch.testing.assert_close(drawn(fast, 7, 5), plain, rtol=0, atol=0)
+            assert count == expected
+        other = fast.with_card(replace(fast.card, residual_scale=2 * fast.card.residual_scale))
+        for number, (model, day, seed) in enumerate(((other, 7, 5), (fast, 8, 5), (fast, 7, 6)), start=2):
+            drawn(model, day, seed)
+            assert count == [0, 1]
+            assert len(list(folder.iterdir())) == number, "and nothing beside whole files"
+        for path in folder.iterdir():
+            path.write_bytes(path.read_bytes()[:-100])
+        torch.testing.assert_close(drawn(fast, 7, 5), plain, rtol=0, atol=0)
+        assert count == [0, 1]
+        drawn(fast, 7, 5)
+        assert count == []
 
     def test_an_encoder_of_fine_days_is_shown_them(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch

@@ -126,9 +126,11 @@ def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = [
         folder / "model.safetensors", folder / "fitted.safetensors", "--coarse", folder / "coarse.nc",
         "--fine", folder / "fine.zarr", "--last", 3, "--evaluations", "2,4", "--members", 2, "--crops", 4,
+        "--windows", 1, "--folder", folder / "windows",
     ]  # fmt: skip
     result = run("calibrate", *given, "--crop", 64)
     assert result.exit_code == 0, result.output
+    assert [path.suffix for path in (folder / "windows").iterdir()] == [".safetensors"] * 2
     first, then = (xdownscale.load(folder / f"{n}.safetensors") for n in ("model", "fitted"))
     assert sorted(then.card.inflation) == ["2", "4"]
     assert first.card.inflation == {}

@@ -249,7 +249,7 @@ class TestInterrupted:
                      "--folder", "state")  # fmt: skip
         done = interrupted(folder, arguments, "state/*")
         assert done.returncode == 130, done.stderr
-        assert "the same command goes on from the last state" in done.stderr
+        assert "the same command goes on from what is there" in done.stderr
         assert not (folder / "e.safetensors").exists()
         assert list((folder / "state").iterdir())
 

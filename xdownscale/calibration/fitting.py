@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from xdownscale.training.config import TrainConfig
 from xdownscale.training.pairs import Pairs, Record
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
 
     import xarray as xr
@@ -39,6 +41,7 @@ def calibrate(
     crop: int = 224,
     windows: int = 8,
     seed: int = 0,
+    folder: str | os.PathLike[str] | None = None,
     report: Callable[[int], Any] | None = None,
 ) -> Downscaler:
     """Fit the spread for each number of evaluations, and the correlation of the starting noise by days.
@@ -63,8 +66,11 @@ def calibrate(
     windows : int
         In all, of days evenly spread over the record. Its domain falls into equal ones of some 768 cells a
         side, which take turns. One with four members takes some 10 s of an idle core for each evaluation. Of
-        25 or more every fifth has 16 members, on which the scatter of members' own scales is fitted.
+        25 or more a third has 16 members, on which the scatter of members' own scales is fitted.
     seed : int
+    folder : path, optional
+        Where the draws of windows are kept, 7 MB for each member and window; a calibration that was killed
+        goes on from them. Draws of another model, day or seed lie beside them and are not used.
     report : callable, optional
         Called with how many crops and windows are done, of `work` in all.
 
@@ -108,6 +114,7 @@ def calibrate(
     )
     batches = [pairs.batch(model, config, step) for step in range(math.ceil(crops / 4))]
     some = ((np.arange(windows) + 0.5) * len(pairs.days) / windows).astype(np.int64)
+    where = None if folder is None else Path(folder)
     done, report = 0, report or _untold
     for number in evaluations:
         key, sampler = str(number), model.sampler_of(number)
@@ -117,7 +124,7 @@ def calibrate(
             model = model.with_card(replace(model.card, inflation=model.card.inflation | {key: factors}))
         if windows:
             told = partial(_further, report, done + work([number], crops, 0))
-            moved = member_by_member(model, pairs, some, sampler, members, WIDTH, seed, told).to_dict()
+            moved = member_by_member(model, pairs, some, sampler, members, WIDTH, seed, told, where).to_dict()
             fitted = model.card.member_by_member | {key: moved}
             model = model.with_card(replace(model.card, member_by_member=fitted))
         done += work([number], crops, windows)

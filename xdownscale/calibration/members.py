@@ -32,6 +32,7 @@ from xdownscale.models.members import MemberByMember, scales, stretched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -66,6 +67,7 @@ def member_by_member(
     side: int,
     seed: int,
     report: Callable[[int], Any],
+    folder: Path | None = None,
 ) -> MemberByMember:
     """Fit one number of evaluations on a window of each day.
 
@@ -83,6 +85,8 @@ def member_by_member(
     seed : int
     report : callable
         Called with the number of windows that are drawn.
+    folder : Path, optional
+        Where the windows' draws are kept, and found again.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def member_by_member(
     windows = []
     for number in range(len(days)):
         count = max(_MANY, members) if many[number] else members
-        windows.append(window_of(model, pairs, days, number, sampler, count, side, seed))
+        windows.append(window_of(model, pairs, days, number, sampler, count, side, seed, folder))
         report(number + 1)
     gains = by_band([window.first(members) for window in windows])
     windows = [window.by_band(gains) for window in windows]

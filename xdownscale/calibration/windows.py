@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
+from hashlib import sha256
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from xdownscale.calibration.kept import kept
+from xdownscale.checkpoint import fingerprint
 from xdownscale.grid import refined
 from xdownscale.inference.day import Day, Domain, lay
 from xdownscale.inference.engine import Options, chance, place, sampled
@@ -29,6 +32,7 @@ from xdownscale.training.pairs import Pairs, generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -225,6 +229,7 @@ def window_of(
     members: int,
     side: int,
     seed: int,
+    folder: Path | None = None,
 ) -> Window:
     """One of the days, drawn on a window of its own.
 
@@ -241,6 +246,8 @@ def window_of(
     side : int [fine cells]
         Of the window, about; all of an axis that is shorter.
     seed : int
+    folder : Path, optional
+        Where draws are kept, and found again.
 
     Returns
     -------
@@ -262,9 +269,23 @@ def window_of(
     place(model, options.device)
     with torch.inference_mode():
         day = Day.of(domain, values, instants, last, past)
-        found = [sampled(day, options, member) for member in options.members]
-    mean, drawn = (torch.cat(each)[:, 0] for each in zip(*found, strict=True))
+        seen = [values, *([] if past is None else [past.values])]
+        asked = (
+            fingerprint(model),
+            grid,
+            instants,
+            options,
+            *(sha256(v.tobytes()).hexdigest() for v in seen),
+        )
+        mean, drawn = kept(folder, repr(asked), partial(_drawn, day, options))
     return Window(judged, day, mean, drawn, part.cut(fine_day, window), seed)
+
+
+def _drawn(day: Day, options: Options) -> tuple[Tensor, Tensor]:
+    """Means and members on the extended domain, each of shape (members, H, W)."""
+    found = [sampled(day, options, member) for member in options.members]
+    mean, drawn = (torch.cat(each)[:, 0] for each in zip(*found, strict=True))
+    return mean, drawn
 
 
 def places(model: Downscaler, pairs: Pairs, side: int) -> int:

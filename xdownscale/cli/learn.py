@@ -34,7 +34,7 @@ _SHARED = [
     click.option("--overwrite", is_flag=True, help="Replace the output if it exists."),
     dry_run,
 ]
-_RESUMES = "give --folder, and the same command goes on from the last state"
+_RESUMES = "give --folder, and the same command goes on from what is there"
 
 
 def _learning(command: Callable[..., None]) -> Callable[..., None]:
@@ -144,6 +144,7 @@ def train(
     "--windows", type=click.IntRange(0), default=8, help="Windows in all, of some 768 fine cells a side."
 )
 @click.option("--seed", type=click.IntRange(0), default=0)
+@click.option("--folder", type=_PATH, help="Where draws of windows are kept: a killed calibration resumes.")
 @click.option("--half", is_flag=True, help="Store the denoiser's weights as float16.")
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 @dry_run
@@ -154,11 +155,11 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
     from xdownscale.calibration.fitting import work
     from xdownscale.registry import resolve
 
-    with plainly():
+    with plainly(_RESUMES):
         check_output(target, overwrite=given["overwrite"])
         low, high = (record(given[name], given) for name in ("coarse", "fine"))
         last = given["last"] or high.sizes["time"]
-        options = {name: given[name] for name in ("members", "crops", "crop", "windows", "seed")}
+        options = {name: given[name] for name in ("members", "crops", "crop", "windows", "seed", "folder")}
         numbers = [n if n == "fast" else int(n) for n in given["evaluations"].split(",")]
         model = resolve(source)
         if given["dry_run"]:

@@ -43,7 +43,7 @@ TABLE = {
     "registry": Room(4, TORCH),
     "training": Room(4, FIELDS | {"safetensors"}),
     "inference": Room(5, FIELDS),
-    "calibration": Room(6, FIELDS),
+    "calibration": Room(6, FIELDS | {"safetensors"}),
     "trial": Room(6, FIELDS),
     "rollout": Room(6, FIELDS),
     "testing": Room(6, FIELDS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 import xarray as xr
 from click.testing import CliRunner
 
-from xdownscale.cli.terminal import beside, check_output, on_terminal, plainly, write_netcdf
+from xdownscale.cli.terminal import Interrupted, beside, check_output, on_terminal, plainly, write_netcdf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +113,15 @@ def test_netcdf_failure_is_an_error_of_the_file(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(OSError, match=r"x\.nc could not be written: NetCDF: HDF error"):
         write_netcdf(xr.DataArray(0.0, name="x"), tmp_path / "x.nc")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_the_last_word_to_the_command() -> None:
+    """Asyncio would tell, when the process ends, of writes of zarr's that were under way."""
+    log = logging.getLogger("asyncio")
+    before = log.level
+    try:
+        with pytest.raises(Interrupted, match="what is done stays"), plainly("what is done stays"):
+            raise KeyboardInterrupt
+        assert not log.isEnabledFor(logging.ERROR)
+    finally:
+        log.setLevel(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import tempfile
 import warnings
@@ -68,6 +69,8 @@ def plainly(interrupted: str = "nothing was written") -> Iterator[None]:
         except (ValueError, TypeError, LookupError, OSError, ImportError) as error:
             raise Refused(_message(error)) from error
         except KeyboardInterrupt as stop:
+            # zarr's thread may have writes under way, and asyncio tells at the end that they were left
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             raise Interrupted(interrupted) from stop
 
 

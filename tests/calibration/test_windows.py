@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 import torch
 from scipy.ndimage import convolve1d
 
@@ -21,7 +22,6 @@ from xdownscale.training.pairs import Pairs, Record
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     import xarray as xr
     from numpy.typing import NDArray
     from torch import Tensor
@@ -196,6 +196,10 @@ class TestWindow:
         assert count == [0, 1]
         drawn(fast, 7, 5)
         assert count == []
+        (tmp_path / "file").touch()
+        with pytest.raises(FileExistsError):
+            drawn(fast, 7, 5, tmp_path / "file")
+        assert count == [], "nothing is drawn that cannot be kept"
 
     def test_an_encoder_of_fine_days_is_shown_them(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch

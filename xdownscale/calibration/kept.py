@@ -40,13 +40,13 @@ def kept(folder: Path | None, asked: str, draw: Callable[[], tuple[Tensor, Tenso
     """
     if folder is None:
         return draw()
+    folder.mkdir(parents=True, exist_ok=True)  # before anything is drawn that could not be kept
     path = folder / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.safetensors"
     try:
         found = load_file(path)
         return found["mean"], found["drawn"]
     except (FileNotFoundError, SafetensorError):
         mean, drawn = draw()
-    folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}.part")
     try:
         save_file({"mean": mean.contiguous(), "drawn": drawn.contiguous()}, part)

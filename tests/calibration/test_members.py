@@ -13,9 +13,9 @@ import pytest
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
 from xdownscale.calibration.members import Sampled, by_band, by_level, fit
-from xdownscale.calibration.ranks import Shapes
+from xdownscale.calibration.ranks import Lean, Shapes
 from xdownscale.diffusion.sample import Sampler
-from xdownscale.models.members import MemberByMember, scales
+from xdownscale.models.members import MemberByMember, scales, stretched
 from xdownscale.nn.denoiser import Second
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any, chan
 
 def flat(given: Sampled) -> float:
     """The factor for all cells that makes ranks flat without a tail."""
-    return module._factor(given, 1.0, 1.0, 0.0, ((0.0,), (1.0,)))
+    return module._factor(given, 0.0, 1.0, 1.0, 0.0, 0.0, ((0.0,), (1.0,)))
 
 
 def ranks(given: Sampled, drawn: NDArray[np.float64], members: int = MEMBERS) -> NDArray[np.float64]:
@@ -175,7 +175,32 @@ class TestScatter:
         assert module._reliability(other, found) == pytest.approx(1, abs=0.02)
 
     def test_none_without_shapes(self) -> None:
-        assert fit(self.given(2)).scatter == ()
+        found = fit(self.given(2))
+        assert (found.scatter, found.shift, found.skew) == ((), (), ())
+
+
+class TestLean:
+    def test_ranks_are_flat_and_spread_is_skill_with_the_lean_as_given(self) -> None:
+        """Of errors that lean so, by the climate."""
+        lean = Lean((-0.5, 0.5), np.array([0.3, -0.2]), 0.08)
+
+        def given(seed: int) -> Sampled:
+            plain = cells(seed, np.exp, np.exp, count=200_000)
+            width, error = np.exp(plain.climate[1]), plain.truth - plain.mean[0]
+            shift = np.interp(plain.climate[1], lean.log_deviation, lean.shift)
+            return replace(plain, truth=plain.mean[0] + shift + stretched(error, width, 0.0, lean.skew))
+
+        found, other, plain = fit(given(0), lean=lean), given(1), fit(given(0))
+        np.testing.assert_allclose(
+            found.shift, np.interp(found.log_deviation, lean.log_deviation, lean.shift), rtol=1e-4
+        )
+        assert set(found.skew) == {0.08}
+        np.testing.assert_allclose(found.factor, 1, rtol=0.08)
+        for near in other.by_climate(3):
+            np.testing.assert_allclose(ranks(near, near.moved(found)), 1, atol=0.04)
+        off = [np.abs(ranks(near, near.moved(plain)) - 1).max() for near in other.by_climate(3)]
+        assert off[0] > 0.2, "not so without it"
+        assert module._reliability(other, found) == pytest.approx(1, abs=0.02)
 
 
 class TestLevels:
@@ -260,7 +285,7 @@ class TestCalibrate:
     def test_many_windows_have_some_of_many_members(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A third, of each place, on which the scatter is found; the rest is of the first members of all."""
+        """Every second, of each place, on which the scatter is found; the rest is of the first of all."""
         asked: list[int] = []
         judged: list[tuple[int, ...]] = []
 
@@ -290,30 +315,36 @@ class TestCalibrate:
             judged.append((*given.mean.shape, len(fitted.scatter)))
             return Shapes((1.0,), (0.0,), np.array([[0.25]]))
 
+        def lean(given: Sampled, fitted: MemberByMember) -> Any:
+            judged.append((*given.mean.shape, len(fitted.skew)))
+            return Lean((0.0,), np.array([0.25]), 0.0625)
+
         monkeypatch.setattr(module, "window_of", Window)
         monkeypatch.setattr(module, "by_shape", shape)
+        monkeypatch.setattr(module, "by_lean", lean)
         monkeypatch.setattr(module, "places", lambda *_: 2)
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         monkeypatch.setattr(fitting, "_BORDER", 8)
         given: dict[str, Any] = {"evaluations": ("fast",), "members": 3, "crop": 48, "crops": 4}
-        for windows, scatter in ((26, [0.25]), (24, [])):
+        for windows, ranked in ((26, [[0.25], [0.25], [0.0625]]), (24, [[], [], []])):
             asked.clear()
             judged.clear()
             found = calibrate(fast, *records, windows=windows, **given).card.member_by_member["fast"]
-            assert found["scatter"] == scatter
-            if not scatter:
+            assert [found[name] for name in ("scatter", "shift", "skew")] == ranked
+            if windows == 24:
                 assert asked == [3] * 24
                 assert judged == []
                 continue
             many = np.flatnonzero(np.array(asked) == 16)
-            assert many.tolist() == [0, 5, 6, 11, 12, 17, 18, 23, 24], "of both places, taken in turn"
-            assert judged == [(16, 9 * 300, 0), *[(16, 9 * 300, 1)] * 3]
+            assert many.tolist() == [0, 3, 4, 7, 8, 11, 12, 15, 16, 19, 20, 23, 24], "of both places in turn"
+            each = [(16, 13 * 300), (3, 26 * 300)]
+            assert judged == [(*shape, before) for before in (0, 1, 1, 1) for shape in each]
 
     @pytest.mark.parametrize("of", range(1, 8))
     def test_windows_of_many_members_lie_in_every_place(self, of: int) -> None:
         many = module._with_many(60, of)
         in_place = np.bincount(np.arange(60) % of, weights=many, minlength=of)
-        assert in_place.min() >= 60 // of // 3
+        assert in_place.min() >= 60 // of // 2
         assert np.ptp(in_place) <= 1
         assert not module._with_many(24, of).any()
 

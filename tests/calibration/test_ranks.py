@@ -10,7 +10,7 @@ import pytest
 
 from xdownscale.calibration import ranks as module
 from xdownscale.calibration.members import fit
-from xdownscale.calibration.ranks import Shapes, by_shape, flat
+from xdownscale.calibration.ranks import Shapes, by_lean, by_shape, flat
 from xdownscale.calibration.windows import Sampled
 from xdownscale.models.members import MemberByMember, scales
 
@@ -94,13 +94,70 @@ class TestByShape:
         one, two = by_shape(given, FITTED), by_shape(moved, fitted)
         np.testing.assert_allclose(one.scatter[0], two.scatter[0], atol=0.02)
 
-    def test_is_not_seen_in_the_ranks_of_four_members(self) -> None:
-        shares = [module._share(mixed(5, 0.3, members, 60_000), FITTED, 0.0) for members in (4, 16)]
-        assert shares[1] > 0.02
-        assert shares[0] < 0.4 * shares[1]
+    def test_is_hardly_seen_in_the_ranks_of_fewer_members(self) -> None:
+        shares = []
+        for members in (4, 8, 16):
+            given = mixed(5, 0.3, members, 60_000)
+            shares.append(module._share(given, given.departure, 4))
+        assert shares[2] > 0.02
+        assert shares[1] < 0.6 * shares[2]
+        assert shares[0] < 0.4 * shares[2]
 
     def test_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         given = mixed(6, 0.0, count=100)
         for share, expected in ((-0.01, 0.0), (0.01, 1.0)):
             monkeypatch.setattr(module, "_share", lambda *_, share=share: share)
             np.testing.assert_allclose(by_shape(given, FITTED).scatter, expected, atol=0.01)
+
+
+class TestByLean:
+    """Errors that lean, in coarse cells of eighty fine ones in each of which the climate varies."""
+
+    KNOTS = tuple(np.linspace(-0.9, 0.9, 10))
+    ONE = (1.0,) * 10
+
+    def leaning(self, shift: float, skew: float) -> MemberByMember:
+        """Shifted up by a share of the climate's logarithm."""
+        shifts = tuple(shift * np.array(self.KNOTS))
+        none = (0.0,) * 10
+        return MemberByMember(self.KNOTS, self.ONE, self.ONE, self.ONE, none, shift=shifts, skew=(skew,) * 10)
+
+    def given(self, seed: int, true: MemberByMember, count: int = 400_000) -> Sampled:
+        """The truth is one more member, and all keep their coarse means."""
+        plain = mixed(seed, 0.0, 9, count)
+        one = replace(plain, departure=np.random.default_rng(seed).normal(size=(9, count)))
+        names = ("mean", "departure", "conserved_mean", "change", "chance")
+        others = {name: getattr(one, name)[1:] for name in names}
+        return replace(one, truth=self.conserved(one, true)[0], **others)
+
+    def conserved(self, one: Sampled, fitted: MemberByMember) -> NDArray[np.float64]:
+        moved = one.moved(fitted)
+        cells = moved.reshape(len(moved), -1, 80)
+        return (cells - cells.mean(axis=-1, keepdims=True)).reshape(len(moved), -1)
+
+    def test_finds_shift_and_skew_and_makes_ranks_flat(self) -> None:
+        true, still = self.leaning(0.2, 0.06), self.leaning(0.0, 0.0)
+        given, other = (self.given(seed, true) for seed in (0, 1))
+        fitted = still
+        for _ in range(4):
+            change = self.conserved(given, fitted) - given.moved(fitted)
+            found = by_lean(replace(given, change=change), fitted)
+            shift = tuple(np.interp(self.KNOTS, found.log_deviation, found.shift))
+            fitted = replace(still, shift=shift, skew=(found.skew,) * 10)
+        assert found.skew == pytest.approx(0.06, abs=0.02)
+        np.testing.assert_allclose(found.log_deviation, self.KNOTS, atol=0.01)
+        np.testing.assert_allclose(found.shift - found.shift.mean(), true.shift, atol=0.03)
+        for near in (other.climate[1] < -0.5, other.climate[1] > 0.5):
+            here = other.of(near)
+            off = [np.abs(ranks(here, self.conserved(other, f)[:, near]) - 1).max() for f in (still, fitted)]
+            assert off[0] > 0.2
+            assert off[1] < 0.035
+
+    def test_is_bounded(self) -> None:
+        given = self.given(2, FITTED, 8000)
+        for far, skew in ((99.0, -0.1), (-99.0, 0.1)):
+            found = by_lean(replace(given, truth=np.full(8000, far)), FITTED)
+            assert found.skew == skew
+            np.testing.assert_array_equal(found.shift, 0, "climates do not differ")
+        one = replace(given, truth=np.where(given.climate[1] > 0, 99.0, given.truth))
+        np.testing.assert_allclose(by_lean(one, FITTED).shift[6:], 0.9, atol=0.05, err_msg="a spread")

@@ -71,6 +71,14 @@ class TestWindow:
         few = window.by_band(gains).first(2).cells(doubtful).moved(doubtful)
         np.testing.assert_allclose(few, drawn(on_card)[:2], atol=2e-4)
         assert np.abs(few - moved[:2]).max() > 1e-2, "the scales do something"
+        leaning = replace(doubtful, width=(0.1,), shift=(0.1,), skew=(0.3,))
+        on_card = fast.with_card(replace(fast.card, member_by_member={"fast": leaning.to_dict()}))
+        leant = window.by_band(gains).cells(leaning).moved(leaning)
+        np.testing.assert_allclose(leant, drawn(on_card), atol=2e-4)
+        skewed, straight = replace(leaning, shift=()), replace(leaning, shift=(), skew=())
+        less = [np.abs(leant - window.by_band(gains).cells(f).moved(f)).max() for f in (skewed, straight)]
+        assert less[0] < 1e-3, "a shift of all cells is taken back"
+        assert less[1] > 5e-3, "the skew does something"
 
     def test_squares_by_band_are_of_known_cells(self, tiny_model: Downscaler, records: Records) -> None:
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))

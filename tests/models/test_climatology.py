@@ -13,6 +13,7 @@ from xdownscale.checkpoint import CheckpointError, load, save
 from xdownscale.grid import G5NR
 from xdownscale.models import Downscaler, conditioning
 from xdownscale.models.climatology import Climatology
+from xdownscale.models.schema import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from xdownscale.models import Card
 
+PLAIN = {"encoder": None, "denoiser": None}
 WINDOW = G5NR.window((1600, 24), (3400, 40))
 
 
@@ -35,9 +37,30 @@ def climatology(maps: Any) -> Climatology:
 
 class TestMaps:
     def test_bytes_are_within_half_a_step(self, maps: Any, climatology: Climatology) -> None:
-        error = np.abs(climatology.on(WINDOW).numpy() - maps).max(axis=(1, 2))
-        assert (error <= 0.5 * np.array(climatology.spans) / 127 * (1 + 1e-5)).all()
+        """Even ones of the log deviation; of the mean they grow with it, as its slope in the byte does."""
         assert climatology.spans == pytest.approx(tuple(np.abs(maps).max(axis=(1, 2))))
+        error = np.abs(climatology.on(WINDOW).numpy() - maps)
+        spans, bend = climatology.spans, climatology.bends[0]
+        assert climatology.bends == (4.0, 0.0)
+        assert error[1].max() <= 0.5 * spans[1] / 127 * (1 + 1e-5)
+        grown = np.sqrt(maps[0] ** 2 + (spans[0] / np.sinh(bend)) ** 2)
+        assert (error[0] <= 0.5 * bend / 127 * grown * 1.02).all()
+        assert error[0][np.abs(maps[0]) < 0.1].max() < 0.5 * spans[0] / 127 / 5
+
+    def test_its_ends_and_zero_are_kept(self) -> None:
+        ends = np.array([[[-8.0, 0.0, 8.0]], [[-1.0, 0.0, 1.0]]])
+        window = G5NR.window((1600, 1), (3400, 3))
+        np.testing.assert_allclose(Climatology.of(ends, window).on(window), ends, rtol=1e-6)
+
+    def test_of_older_cards_have_even_steps(self, climatology: Climatology) -> None:
+        spec = {key: value for key, value in climatology.to_dict().items() if key != "bends"}
+        again = Climatology.described(FIELDS["architecture"](PLAIN | {"climatology": spec})["climatology"])
+        assert again.bends == (0.0, 0.0)
+        steps = torch.arange(-128, 128, dtype=torch.int8)[None, None, :].expand(2, 1, -1)
+        here = G5NR.window((1600, 1), (3400, 256))
+        even = Climatology(steps, (1.5, 3.0), (1600, 1), (3400, 256), bends=(0.0, 0.0))
+        expected = torch.stack([steps[0] * torch.tensor(s / 127) for s in (1.5, 3.0)])
+        torch.testing.assert_close(even.on(here), expected, rtol=0, atol=0)
 
     def test_a_window_is_a_cut_of_the_whole(self, climatology: Climatology) -> None:
         part = climatology.on(G5NR.window((1605, 8), (3410, 16)))

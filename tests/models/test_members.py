@@ -20,6 +20,7 @@ FITTED = MemberByMember(
 )
 LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
 DOUBTFUL = replace(LEVELED, scatter=(0.6, 0.2, 0.0))
+LEANING = replace(DOUBTFUL, shift=(1.0, 2.0, 0.0), skew=(0.2, 0.1, -0.1))
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
@@ -56,7 +57,7 @@ def test_the_mean_goes_back_to_the_climate_by_the_slope() -> None:
 def test_arrays_and_tensors_alike() -> None:
     rng = np.random.default_rng(0)
     given = [rng.normal(size=shape) for shape in ((3, 5), (3, 5), (2, 5), (5,))]
-    for fitted, noise in ((LEVELED, None), (DOUBTFUL, rng.normal(size=(3, 5)))):
+    for fitted, noise in ((LEVELED, None), *((f, rng.normal(size=(3, 5))) for f in (DOUBTFUL, LEANING))):
         found = fitted.moved(*(torch.from_numpy(v) for v in given), noise)
         np.testing.assert_allclose(found.numpy(), fitted.moved(*given, noise), rtol=1e-12)
 
@@ -70,6 +71,28 @@ def test_departs_by_a_random_factor_that_is_the_climate_s() -> None:
     np.testing.assert_allclose(found, LEVELED.moved(0 * departure, own, climate, level), rtol=1e-12)
     with pytest.raises(ValueError, match="no noise is given"):
         DOUBTFUL.moved(0 * departure, departure, climate, level)
+
+
+def test_is_shifted_and_departs_further_to_one_side_than_to_the_other() -> None:
+    """By the climate's skew, in widths, of a departure that its own scale has been multiplied into."""
+    climate, nothing = np.stack([np.zeros(5), [-9.0, -2.0, -1.0, 0.0, 7.0]]), np.zeros(5)
+    factor, width = np.array([0.5, 0.5, 0.75, 1.0, 2.0]), np.array([0.1, 0.1, 0.55, 1.0, 1.0])
+    noise = np.random.default_rng(2).normal(size=(2, 5))
+    own = scales(noise, np.array([0.6, 0.6, 0.4, 0.2, 0.0]))
+    departure = width * np.array([[1.0], [-4.0]]) / own
+    both = [f.moved(0 * noise, departure, climate, nothing, noise) for f in (LEANING, DOUBTFUL)]
+    shift, skew, level = np.array([1.0, 1.0, 1.5, 2.0, 0.0]), np.array([0.2, 0.2, 0.15, 0.1, -0.1]), 0.5
+    expected = level * factor * width * skew * np.array([[3 / np.sqrt(10)], [16 * 3 / 5]])
+    np.testing.assert_allclose(both[0] - both[1], shift + expected, rtol=1e-12)
+
+
+def test_keeps_their_order_when_skewed() -> None:
+    departure = np.linspace(-50, 50, 10_001)
+    for skew in (-0.3, 0.3):
+        found = stretched(departure, 0.7, 0.0, skew)
+        assert (np.diff(found) > 0).all()
+        assert stretched(1e6, 0.7, 0.0, skew) == pytest.approx(1e6 * (1 + 3 * skew))
+        assert stretched(-1e6, 0.7, 0.0, skew) == pytest.approx(-1e6 * (1 - 3 * skew))
 
 
 def test_departs_in_proportion_near_the_mean_and_in_a_larger_one_far_from_it() -> None:
@@ -111,7 +134,7 @@ def test_scales_have_a_mean_square_of_one_and_the_scatter_of_their_logarithm(sca
 
 
 def test_through_a_card_s_lists() -> None:
-    for fitted in (LEVELED, DOUBTFUL):
+    for fitted in (LEVELED, DOUBTFUL, LEANING):
         assert MemberByMember.from_dict(fitted.to_dict()) == fitted
 
 
@@ -124,6 +147,10 @@ def test_through_a_card_s_lists() -> None:
         (
             (*[(0.0,)] * 5, (0.0,), (1.0,), (), (0.1, 0.2)),
             r"tail, scatter have \[1, 1, 1, 1, 1, 2\] values",
+        ),
+        (
+            (*[(0.0,)] * 5, (0.0,), (1.0,), (), (), (0.1,), (0.1, 0.2)),
+            r"tail, shift, skew have \[1, 1, 1, 1, 1, 1, 2\] values",
         ),
         ((*[(0.0,)] * 5, (0.0, 1.0), (1.0,)), r"level, level_factor have \[2, 1\] values"),
         ((*[(0.0,)] * 5, (1.0, 1.0), (1.0, 1.0)), "level is .*: expected ascending knots"),

@@ -11,12 +11,12 @@ cells, that is: by the level of the coarse field, of six, other factors bring it
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
 
-Of 25 windows or more a third has 16 members, on which the scatter of members' own scales is found that goes
-with each tail (`ranks`); all else is fitted with it.
+25 windows or more tell how members lean, and every second one, which has 16 members, which scatter of their
+own scales goes with each tail (`ranks`); all else is fitted with these.
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
-factors are fitted with what conservation changed, the factors of the levels and the scatter of each tail held
-as they were, these are made anew with them, and so on for five rounds.
+factors are fitted with what conservation changed, the factors of the levels, the skew and the scatter of each
+tail held as they were, these are made anew with them, and so on for five rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdownscale.calibration.ranks import Shapes, bisected, by_shape, flat
+from xdownscale.calibration.ranks import Lean, Shapes, bisected, by_lean, by_shape, flat
 from xdownscale.calibration.windows import Sampled, places, window_of
 from xdownscale.models.members import MemberByMember, scales, stretched
 
@@ -54,7 +54,7 @@ _BY_LEVEL = (0.2, 5.0)
 _BANDS = 4
 _MANY = 16
 _FROM = 25
-_EVERY = 3
+_EVERY = 2
 _GAINS = (0.5, 2.0)
 
 
@@ -80,7 +80,7 @@ def member_by_member(
         Positions among the days of the pairs.
     sampler : Sampler
     members : int, >= 2
-        Of a window; 16 at least of a third of them, where there are 25 windows or more.
+        Of a window; 16 at least of every second one, where there are 25 windows or more.
     side : int [fine cells]
     seed : int
     report : callable
@@ -105,13 +105,13 @@ def member_by_member(
 
 
 def _with_many(windows: int, of: int) -> NDArray[np.bool_]:
-    """Which windows have many members: in each of the places that take turns, every third."""
+    """Which windows have many members: in each of the places that take turns, every second."""
     turn, place = np.divmod(np.arange(windows), of)
     return np.asarray((turn + place) % _EVERY == 0) & (windows >= _FROM)
 
 
 def _settled(windows: Sequence[Window], members: int, many: NDArray[np.bool_]) -> MemberByMember:
-    """Fitted anew and anew with what conservation changed, with the factors of the levels and the scatter.
+    """Fitted anew and anew with what conservation changed, with the factors of the levels and what ranks say.
 
     On the first members of all windows, the scatter on all members of those that have many.
     """
@@ -120,8 +120,8 @@ def _settled(windows: Sequence[Window], members: int, many: NDArray[np.bool_]) -
         cells = [window.cells(fitted) for window in windows]
         all_cells = Sampled.joined([one.first(members) for one in cells])
         judged = [one for one, has_many in zip(cells, many, strict=True) if has_many]
-        shapes = by_shape(Sampled.joined(judged), fitted) if judged else None
-        fitted = fit(all_cells, by_level(all_cells, fitted), shapes)
+        ranks = (by_shape(Sampled.joined(judged), fitted), by_lean(all_cells, fitted)) if judged else ()
+        fitted = fit(all_cells, by_level(all_cells, fitted), *ranks)
     return fitted
 
 
@@ -142,16 +142,23 @@ def by_band(windows: Sequence[Window]) -> tuple[float, ...]:
     return tuple(float(np.clip(gain, *_GAINS)) if np.isfinite(gain) else 1.0 for gain in gains)
 
 
-def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,)), shapes: Shapes | None = None) -> MemberByMember:
+def fit(
+    cells: Sampled,
+    levels: Levels = ((0.0,), (1.0,)),
+    shapes: Shapes | None = None,
+    lean: Lean | None = None,
+) -> MemberByMember:
     """Slopes and factors by twentieths of the climatological deviation, and the tail that goes with them.
 
     Parameters
     ----------
     cells : Sampled
     levels : (tuple of float, tuple of float)
-        Knots of the level and the factors there, with which the rest is fitted.
+        Levels of the level and the factors there, with which the rest is fitted.
     shapes : Shapes, optional
         The scatter that goes with each tail; none by default.
+    lean : (tuple of float, tuple of float), optional
+        Levels of the log deviation and the skew there; none by default.
 
     Returns
     -------
@@ -175,13 +182,14 @@ def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,)), shapes: Shapes | None
         max(float(np.sqrt(np.average((b.departure**2).mean(axis=0), weights=b.area))), 1e-6) for b in bins
     ]
     slopes = [_slope(b) for b in bins]
+    shift = np.zeros(len(bins)) if lean is None else np.interp(knots, lean.log_deviation, lean.shift)
+    skew = 0.0 if lean is None else lean.skew
 
     def fitted(tail: float) -> MemberByMember:
         scatter = () if shapes is None else _short(shapes.at(tail, knots))
         own = [_own_scales(b, knots, scatter) for b in bins]
         factors = [
-            _factor(b, slope, width, tail, levels)
-            for b, slope, width in zip(own, slopes, widths, strict=True)
+            _factor(*each, skew, tail, levels) for each in zip(own, shift, slopes, widths, strict=True)
         ]
         return MemberByMember(
             tuple(map(float, knots)),
@@ -192,6 +200,8 @@ def fit(cells: Sampled, levels: Levels = ((0.0,), (1.0,)), shapes: Shapes | None
             levels[0],
             _short(levels[1]),
             scatter=scatter,
+            shift=() if lean is None else _short(shift),
+            skew=() if lean is None else _short([skew] * len(bins)),
         )
 
     def too_narrow(tail: float) -> bool:
@@ -220,7 +230,7 @@ def by_level(cells: Sampled, fitted: MemberByMember) -> Levels:
     Returns
     -------
     (tuple of float, tuple of float)
-        Knots, quantiles of the level, and factors, 1 on the average over all cells (of their logarithm).
+        Levels, quantiles of the level, and factors, 1 on the average over all cells (of their logarithm).
     """
     knots = np.unique(np.quantile(cells.level, _LEVELS))
     factors = np.interp(knots, fitted.level, fitted.level_factor)
@@ -248,11 +258,14 @@ def _slope(cells: Sampled) -> float:
     return float(np.clip((cells.area * steps * goes).sum() / square, *_SLOPES))
 
 
-def _factor(cells: Sampled, slope: float, width: float, tail: float, levels: Levels) -> float:
+def _factor(
+    cells: Sampled, shift: float, slope: float, width: float, skew: float, tail: float, levels: Levels
+) -> float:
     """What small departures are multiplied by for ranks to be flat."""
     normal = cells.climate[0]
-    centre = normal + slope * (cells.mean - normal) + cells.change
-    return flat(centre, np.interp(cells.level, *levels) * stretched(cells.departure, width, tail), cells)
+    centre = normal + shift + slope * (cells.mean - normal) + cells.change
+    departure = stretched(cells.departure, width, tail, skew)
+    return flat(centre, np.interp(cells.level, *levels) * departure, cells)
 
 
 def _reliability(cells: Sampled, fitted: MemberByMember) -> float:

@@ -1,12 +1,13 @@
-"""What ranks of the truth say of members: whether they go far enough, and whether their scale is in doubt.
+"""What ranks of the truth say of members: whether they go far enough, lean, and are in doubt of their scale.
 
 Ranks have shapes: of the polynomials that are orthonormal over equal ranks, the second is large where outer
-ranks are too many, and one factor on all departures takes it away (`flat`). The fourth is large where the
-outermost and the middle ones are too many and those between too few: spread is right in the mean, but too
-narrow here and too wide there. Members that share this doubt, by scales of their own (`models.members`), take
-that away (`by_shape`).
+ranks are too many, and one factor on all departures takes it away (`flat`). The first is large where the
+truth is high among members more often than low: members that lean as much take it away (`by_lean`). The
+fourth is large where the outermost and the middle ones are too many and those between too few: spread is
+right in the mean, but too narrow here and too wide there. Members that share this doubt, by scales of their
+own (`models.members`), take that away (`by_shape`).
 
-It is another by the climate. On seven autumn days the tenth of the cells that varies least had 0.9 times as
+Each is another by the climate. On seven autumn days the tenth of the cells that varies least had 0.9 times as
 many outermost ranks as flat, which no scatter mends, those of a deviation of a tenth 1.28, and all together
 hardly any share of the fourth degree: one scatter for all would have been none.
 """
@@ -19,14 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from xdownscale.calibration.windows import Sampled
     from xdownscale.models.members import MemberByMember
 
-__all__ = ["Shapes", "bisected", "by_shape", "flat"]
+__all__ = ["Lean", "Shapes", "bisected", "by_lean", "by_shape", "flat"]
 
 _FACTORS = (0.02, 10.0)
 _GROUPS = 10
@@ -34,6 +35,8 @@ _TAILS = (0.01, 0.1, 0.3, 1.0, 3.0)
 _MOST = 1.0
 _HALVINGS = 14
 _SCATTER_HALVINGS = 6
+_LEAN = 0.25
+_SKEWED = 0.1
 
 
 @dataclass(frozen=True)
@@ -78,36 +81,100 @@ def by_shape(cells: Sampled, fitted: MemberByMember) -> Shapes:
         frequent.
     """
     groups = cells.by_climate(_GROUPS)
-    knots = [float(np.average(group.climate[1], weights=group.area)) for group in groups]
     scatter = [[_scatter(group, fitted, tail) for group in groups] for tail in _TAILS]
-    return Shapes(_TAILS, tuple(knots), np.array(scatter))
+    return Shapes(_TAILS, _knots(groups), np.array(scatter))
+
+
+@dataclass(frozen=True)
+class Lean:
+    """How members lean, by the climate.
+
+    Attributes
+    ----------
+    log_deviation : tuple of float, ascending
+        Knots of the climate.
+    shift : ndarray, shape (knots,) [residual's scale]
+    skew : float [width]
+        The same in every climate.
+    """
+
+    log_deviation: tuple[float, ...]
+    shift: NDArray[np.float64]
+    skew: float
+
+
+def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
+    """Shift and skew of members with which ranks have less of a share of the first degree, or none.
+
+    Shifts take away what climates differ by, and leave to each the share that all cells have together. That
+    the skew takes away: for each unit of it the share grows by some 0.25, conservation included. What was
+    conserved anew differs, and is for the next time.
+
+    Parameters
+    ----------
+    cells : Sampled
+    fitted : MemberByMember
+        What the cells are drawn with now.
+
+    Returns
+    -------
+    Lean
+        By tenths of the climate; the skew -0.1 to 0.1.
+    """
+    groups = cells.by_climate(_GROUPS)
+    knots = _knots(groups)
+    usual = _share(cells, cells.moved(fitted), 1)
+    shift = np.array([_shift(group, group.moved(fitted), usual) for group in groups])
+    if fitted.shift:
+        shift += np.interp(knots, fitted.log_deviation, fitted.shift)
+    now = np.mean(fitted.skew) if fitted.skew else 0.0
+    return Lean(knots, shift, float(np.clip(now - usual / _LEAN, -_SKEWED, _SKEWED)))
+
+
+def _shift(cells: Sampled, drawn: NDArray[np.float64], share: float) -> float:
+    """What is added to members for ranks to have a share of the first degree, a spread at most."""
+    high = float(drawn.std(axis=0).mean())
+    low = -high
+    if _share(cells, drawn, 1) == share:
+        return 0.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _share(cells, drawn + middle, 1) > share else (low, middle)
+    return (low + high) / 2
+
+
+def _knots(groups: Sequence[Sampled]) -> tuple[float, ...]:
+    """The mean log deviation of each group."""
+    return tuple(float(np.average(group.climate[1], weights=group.area)) for group in groups)
 
 
 def _scatter(cells: Sampled, fitted: MemberByMember, tail: float) -> float:
-    """Where the share of the fourth degree is none; halved linearly, for none is an answer too."""
+    """Where the share of the fourth degree is none; halved linearly, for none is an answer too.
+
+    Of members of this tail and of a scatter in place of what was fitted, one factor on all departures fitted
+    anew.
+    """
     here = replace(fitted, tail=(tail,) * len(fitted.tail))
-    if _share(cells, here, 0.0) <= 0:
+    centre = replace(cells, departure=0 * cells.departure).moved(replace(here, scatter=()))
+
+    def share(scatter: float) -> float:
+        moved = cells.moved(replace(here, scatter=(scatter,) * len(fitted.factor))) - centre
+        return _share(cells, centre + flat(centre, moved, cells) * moved, 4)
+
+    if share(0.0) <= 0:
         return 0.0
     low, high = 0.0, _MOST
     for _ in range(_SCATTER_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _share(cells, here, middle) > 0 else (low, middle)
+        low, high = (middle, high) if share(middle) > 0 else (low, middle)
     return (low + high) / 2
 
 
-def _share(cells: Sampled, fitted: MemberByMember, scatter: float) -> float:
-    """Of the truth's ranks, the coefficient of the fourth of the polynomials orthonormal over equal ranks.
-
-    Of members of this scatter in place of what was fitted, one factor on all departures fitted anew.
-    """
-    here = replace(fitted, scatter=(scatter,) * len(fitted.factor))
-    still = replace(cells, departure=0 * cells.departure)
-    centre = still.moved(here)
-    moved = cells.moved(here) - centre
-    ranks = np.arange(len(moved) + 1) - len(moved) / 2
-    shapes, signs = np.linalg.qr(ranks[:, None] ** [0, 2, 4])
-    shape = np.sqrt(len(ranks)) * shapes[:, 2] * np.sign(signs[2, 2])
-    drawn = centre + flat(centre, moved, cells) * moved
+def _share(cells: Sampled, drawn: NDArray[np.float64], degree: int) -> float:
+    """Of the truth's ranks among members, the coefficient of a polynomial orthonormal over equal ranks."""
+    ranks = np.arange(len(drawn) + 1) - len(drawn) / 2
+    shapes, signs = np.linalg.qr(ranks[:, None] ** np.arange(degree + 1))
+    shape = np.sqrt(len(ranks)) * shapes[:, degree] * np.sign(signs[degree, degree])
     return float(np.average(shape[(drawn < cells.truth).sum(axis=0)], weights=cells.area))
 
 

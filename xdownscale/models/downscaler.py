@@ -100,7 +100,7 @@ class Downscaler:
         """A model with the card's architecture, fresh weights and an empty climatology."""
         denoiser, encoder, fast = _networks(card)
         spec = card.architecture["climatology"]
-        return cls(card, denoiser, encoder, None if spec is None else Climatology.empty(spec), fast=fast)
+        return cls(card, denoiser, encoder, None if spec is None else Climatology.described(spec), fast=fast)
 
     @classmethod
     def expected(cls, card: Card) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
@@ -129,9 +129,7 @@ class Downscaler:
                 _load(module, part, prefix)
         spec, climatology = card.architecture["climatology"], None
         if spec is not None:
-            climatology = Climatology(
-                state[_CLIMATOLOGY], tuple(spec["spans"]), tuple(spec["y"]), tuple(spec["x"])
-            )
+            climatology = Climatology.described(spec, state[_CLIMATOLOGY])
         return cls(card, denoiser, encoder, climatology, sha256, fast)
 
     def state(self) -> dict[str, Tensor]:

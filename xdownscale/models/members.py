@@ -3,7 +3,8 @@
 Of a draw x and the sampler's first estimate m, which at the noise end is the conditional mean, the calibrated
 member is
 
-    n + b(c) (m - n) + g(z) s(c) d (1 + t(c) q / (1 + q)),    d = x - m,    q = (d / w(c))**2,
+    n + a(c) + b(c) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + k(c) w(c) q / sqrt(1 + q / 9)),
+    d = x - m,    q = (d / w(c))**2,
 
 where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
 the coarse field of the day says there: the transformed value U T(y). Before that the departure's bands of
@@ -14,8 +15,13 @@ first estimate scatters with its noise by more than the residual varies. The fac
 where a network leaves too much or too little of its noise; well beyond the width w a member goes 1 + t times
 as far as near the mean, which gives members the peak and the tails that errors have where deviations differ
 from cell to cell. Where the field is high a residual is another thing than where it is low, in one climate
-too: g lets spread equal skill at every level, and so in the quantity's own units, in which the highest
-levels are nearly all of both.
+too: g lets spread equal skill at every level, and so in the quantity's own units, in which the highest levels
+are nearly all of both.
+
+The shift a puts the truth in the middle of members where it is more often low or more often high among them,
+as far as climates differ: what is the same in all cells of a coarse one, conservation takes back. There the
+skew k helps, which sends members up that are far from the mean on either side: conservation takes the mean of
+that from all of them, and the middle goes down.
 
 How large errors are on a day and in a region no calibration knows but roughly: where spread is right in the
 mean, days are too narrow and too wide in turn, outermost ranks are too many and those beside them too few.
@@ -41,6 +47,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["MemberByMember", "scales", "stretched"]
+
+_KNEE = 3
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,17 @@ class MemberByMember:
     scatter : tuple of float, >= 0
         Deviation of the logarithm of the random factor of a member's departures, at each of the first knots;
         empty for no such factor.
+    shift : tuple of float [residual's scale]
+        How far up all members go, at each of the first knots; empty for nowhere.
+    skew : tuple of float, -0.3 to 0.3 [width]
+        How far up members go that are a width from the mean, on either side, at each of the first knots: with
+        the square of the departure, and from three widths on three times as far for each; empty for nowhere.
 
     Raises
     ------
     ValueError
-        If the first five, with the scatter if there is any, or the two of the level, are not of one length,
-        or knots do not ascend.
+        If the first five, with the last three where they are not empty, or the two of the level, are not of
+        one length, or knots do not ascend.
 
     Examples
     --------
@@ -92,10 +105,12 @@ class MemberByMember:
     level_factor: tuple[float, ...] = (1.0,)
     band_gain: tuple[float, ...] = ()
     scatter: tuple[float, ...] = ()
+    shift: tuple[float, ...] = ()
+    skew: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
-        by_climate = [*names[:5], *(["scatter"] if self.scatter else [])]
+        by_climate = [*names[:5], *(name for name in names[-3:] if getattr(self, name))]
         for group in (by_climate, names[5:7]):
             lengths = [len(getattr(self, name)) for name in group]
             if len(set(lengths)) != 1 or not lengths[0]:
@@ -165,23 +180,39 @@ class MemberByMember:
         tensors = not isinstance(mean, np.ndarray)
         if tensors:
             normal, log_deviation, level = normal.to(mean), log_deviation.cpu().numpy(), level.cpu().numpy()
+        none = (0.0,) * len(self.log_deviation)
         found = [
             np.interp(log_deviation, self.log_deviation, values)
-            for values in (self.slope, self.factor, self.width, self.tail)
+            for values in (
+                self.slope,
+                self.factor,
+                self.width,
+                self.tail,
+                self.shift or none,
+                self.skew or none,
+            )
         ]
         found.append(np.interp(level, self.level, self.level_factor))
         if self.scatter:
             found.append(scales(chance, np.interp(log_deviation, self.log_deviation, self.scatter)))
-        slope, factor, width, tail, by_level, *own = (mean.new_tensor(f) if tensors else f for f in found)
+        slope, factor, width, tail, shift, skew, by_level, *own = (
+            mean.new_tensor(f) if tensors else f for f in found
+        )
         if own:
             departure = departure * own[0]
-        return normal + slope * (mean - normal) + by_level * factor * stretched(departure, width, tail)
+        departure = by_level * factor * stretched(departure, width, tail, skew)
+        return normal + shift + slope * (mean - normal) + departure
 
 
-def stretched(departure: Any, width: Any, tail: Any) -> Any:
-    """A departure from the mean, 1 + tail times as large well beyond a width; arrays or tensors."""
+def stretched(departure: Any, width: Any, tail: Any, skew: Any = 0.0) -> Any:
+    """A departure from the mean, 1 + tail times as large well beyond a width, and up by the skew; any array.
+
+    >>> stretched(np.array([-100.0, -1.0, 0.0, 1.0, 100.0]), 1.0, 0.5, 0.1).round(2).tolist()
+    [-120.01, -1.16, 0.0, 1.34, 179.98]
+    """
     square = (departure / width) ** 2
-    return departure * (1 + tail * square / (1 + square))
+    stretch = departure * (1 + tail * square / (1 + square))
+    return stretch + skew * width * square / (1 + square / _KNEE**2) ** 0.5
 
 
 def scales(chance: Any, scatter: Any) -> NDArray[np.float64]:

@@ -249,8 +249,9 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 
 def _member_by_member(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):  # older cards know nothing of levels, bands and scatter, or one scatter
-        value = {"level": [0.0], "level_factor": [1.0], "band_gain": [], "scatter": []} | dict(value)
+    if isinstance(value, Mapping):  # older cards know nothing of these, or one scatter
+        later: dict[str, list[float]] = {"band_gain": [], "scatter": [], "shift": [], "skew": []}
+        value = {"level": [0.0], "level_factor": [1.0]} | later | dict(value)
         if isinstance(one := value["scatter"], float) and isinstance(value.get("log_deviation"), list):
             value["scatter"] = [one] * len(value["log_deviation"]) if one else []
     found = _record(
@@ -263,8 +264,17 @@ def _member_by_member(value: Any) -> dict[str, Any]:
         level_factor=_listed(_number(1e-3, 1e3), 1, 64),
         band_gain=_listed(_number(1e-3, 1e3), 0, 8),
         scatter=_listed(_number(0, 2), 0, 64),
+        shift=_listed(_number(-100, 100), 0, 64),
+        skew=_listed(_number(-0.3, 0.3), 0, 64),
     )(value)
     return dict(MemberByMember.from_dict(found).to_dict())
+
+
+def _climatology(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):  # older maps have even steps
+        value = {"bends": [0.0, 0.0]} | dict(value)
+    two = _listed(_number(1e-9, 1e9), 2, 2), _listed(_number(0, 20), 2, 2)
+    return dict(_record(y=_window, x=_window, spans=two[0], bends=two[1])(value))
 
 
 _FINITE = _number(-math.inf, math.inf)
@@ -290,12 +300,6 @@ _DENOISER = _record(
     blocks=_number(1, 8, whole=True),
     embedding=_number(2, 1024, whole=True),
 )
-_CLIMATOLOGY = _record(
-    y=_window,
-    x=_window,
-    spans=_listed(_number(1e-9, 1e9), 2, 2),
-)
-
 FIELDS: dict[str, Check] = {
     "name": _text(pattern=NAME),
     "version": _text(50),
@@ -319,7 +323,7 @@ FIELDS: dict[str, Check] = {
     "training": _training,
     "encoder_digest": lambda value: _optional(_text(64, pattern=_HEX))(value or None),
     "architecture": _record(
-        encoder=_optional(_ENCODER), denoiser=_optional(_DENOISER), climatology=_optional(_CLIMATOLOGY)
+        encoder=_optional(_ENCODER), denoiser=_optional(_DENOISER), climatology=_optional(_climatology)
     ),
     "sees": _choice(*SEES),
     "statics": _sequence(_text(50), 0, 32),

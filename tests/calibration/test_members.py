@@ -149,7 +149,7 @@ class TestFit:
 class TestScatter:
     """Members with scales of their own, as a table of shapes says."""
 
-    SHAPES = Shapes((0.01, 3.0), (-0.5, 0.5), np.array([[0.6, 0.2]] * 2))
+    SHAPES = Shapes((0.01, 3.0), (-0.5, 0.5), np.array([[0.6, 0.2]] * 2), np.array([[0.01] * 2, [3.0] * 2]))
 
     def given(self, seed: int, count: int = 200_000) -> Sampled:
         plain = cells(seed, np.exp, np.exp, count=count)
@@ -313,7 +313,7 @@ class TestCalibrate:
 
         def shape(given: Sampled, fitted: MemberByMember) -> Shapes:
             judged.append((*given.mean.shape, len(fitted.scatter)))
-            return Shapes((1.0,), (0.0,), np.array([[0.25]]))
+            return Shapes((1.0,), (0.0,), np.array([[0.25]]), np.array([[0.5]]))
 
         def lean(given: Sampled, fitted: MemberByMember) -> Any:
             judged.append((*given.mean.shape, len(fitted.skew)))
@@ -331,6 +331,7 @@ class TestCalibrate:
             judged.clear()
             found = calibrate(fast, *records, windows=windows, **given).card.member_by_member["fast"]
             assert [found[name] for name in ("scatter", "shift", "skew")] == ranked
+            assert (found["tail"] == [0.5]) == (windows == 26)
             if windows == 24:
                 assert asked == [3] * 24
                 assert judged == []

@@ -12,7 +12,7 @@ from xdownscale.calibration import ranks as module
 from xdownscale.calibration.members import fit
 from xdownscale.calibration.ranks import Shapes, by_lean, by_shape, flat
 from xdownscale.calibration.windows import Sampled
-from xdownscale.models.members import MemberByMember, scales
+from xdownscale.models.members import MemberByMember, scales, stretched
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,12 +56,14 @@ def test_the_factor_of_flat_ranks() -> None:
 
 class TestShapes:
     def test_between_climates_and_tails_and_level_beyond(self) -> None:
-        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]))
+        own = np.array([[0.1, 0.1], [10.0, 5.0]])
+        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]), own)
         climates = np.array([-3.0, -1.0, 0.0, 1.0, 2.0])
-        np.testing.assert_allclose(shapes.at(0.1, climates), [0.8, 0.8, 0.6, 0.4, 0.4])
+        np.testing.assert_allclose(shapes.at(0.1, climates), [[0.8, 0.8, 0.6, 0.4, 0.4], [0.1] * 5])
         np.testing.assert_allclose(shapes.at(0.01, climates), shapes.at(0.1, climates))
-        np.testing.assert_allclose(shapes.at(1.0, climates), [0.4, 0.4, 0.35, 0.3, 0.3], atol=1e-12)
-        np.testing.assert_allclose(shapes.at(99.0, climates), [0.0, 0.0, 0.1, 0.2, 0.2])
+        np.testing.assert_allclose(shapes.at(1.0, climates)[0], [0.4, 0.4, 0.35, 0.3, 0.3], atol=1e-12)
+        scatter, tail = [0.0, 0.0, 0.1, 0.2, 0.2], [10.0, 10.0, 7.5, 5.0, 5.0]
+        np.testing.assert_allclose(shapes.at(99.0, climates), [scatter, tail])
 
 
 class TestByShape:
@@ -93,6 +95,18 @@ class TestByShape:
         fitted = replace(FITTED, slope=(0.5,), factor=(0.5,), width=(2.0,), tail=(3.0,), scatter=(0.9,))
         one, two = by_shape(given, FITTED), by_shape(moved, fitted)
         np.testing.assert_allclose(one.scatter[0], two.scatter[0], atol=0.02)
+
+    def test_leaves_less_of_a_tail_where_it_is_too_much(self) -> None:
+        """Members are as heavy-tailed as errors with a tail of a half, and scatter helps no more."""
+        given = mixed(7, 0.0)
+        truth = stretched(given.truth, 1.0, 0.5)
+        found = by_shape(replace(given, departure=given.truth.std() * given.departure, truth=truth), FITTED)
+        enough = np.array(found.tail) > 0.5
+        np.testing.assert_allclose(found.own_tail[~enough], np.array(found.tail)[~enough, None] * np.ones(10))
+        assert (found.scatter[enough] == 0).mean() > 0.9
+        assert (found.scatter[0] > 0).all()
+        assert (found.own_tail[enough] < 1.0).all()
+        np.testing.assert_allclose(found.own_tail[enough].mean(axis=1), 0.5, atol=0.15)
 
     def test_is_hardly_seen_in_the_ranks_of_fewer_members(self) -> None:
         shares = []

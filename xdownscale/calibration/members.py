@@ -11,12 +11,12 @@ cells, that is: by the level of the coarse field, of six, other factors bring it
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
 
-25 windows or more tell how members lean, and every second one, which has 16 members, which scatter of their
-own scales goes with each tail (`ranks`); all else is fitted with these.
+25 windows or more tell how members lean, and every second of them, which has 16 members, what scatter of
+their own scales goes with each tail (`ranks`); all else is fitted with these.
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
-factors are fitted with what conservation changed, the factors of the levels, the skew and the scatter of each
-tail held as they were, these are made anew with them, and so on for five rounds.
+factors are fitted with what conservation changed, the factors of the levels, shift, skew and the scatter of
+each tail held as they were, these are made anew with them, and so on for five rounds.
 """
 
 from __future__ import annotations
@@ -154,11 +154,11 @@ def fit(
     ----------
     cells : Sampled
     levels : (tuple of float, tuple of float)
-        Levels of the level and the factors there, with which the rest is fitted.
+        Knots of the level and the factors there, with which the rest is fitted.
     shapes : Shapes, optional
-        The scatter that goes with each tail; none by default.
-    lean : (tuple of float, tuple of float), optional
-        Levels of the log deviation and the skew there; none by default.
+        Scatter and tail of each climate that go with a tail; none, and alike everywhere, by default.
+    lean : Lean, optional
+        Shift and skew; none by default.
 
     Returns
     -------
@@ -186,17 +186,17 @@ def fit(
     skew = 0.0 if lean is None else lean.skew
 
     def fitted(tail: float) -> MemberByMember:
-        scatter = () if shapes is None else _short(shapes.at(tail, knots))
+        scatter, tails = ((), [tail] * len(bins)) if shapes is None else map(_short, shapes.at(tail, knots))
         own = [_own_scales(b, knots, scatter) for b in bins]
         factors = [
-            _factor(*each, skew, tail, levels) for each in zip(own, shift, slopes, widths, strict=True)
+            _factor(*each, skew, levels) for each in zip(own, shift, slopes, widths, tails, strict=True)
         ]
         return MemberByMember(
             tuple(map(float, knots)),
             _short(slopes),
             _short(factors),
             _short(widths),
-            _short([tail] * len(bins)),
+            _short(tails),
             levels[0],
             _short(levels[1]),
             scatter=scatter,
@@ -230,7 +230,7 @@ def by_level(cells: Sampled, fitted: MemberByMember) -> Levels:
     Returns
     -------
     (tuple of float, tuple of float)
-        Levels, quantiles of the level, and factors, 1 on the average over all cells (of their logarithm).
+        Knots, quantiles of the level, and factors, 1 on the average over all cells (of their logarithm).
     """
     knots = np.unique(np.quantile(cells.level, _LEVELS))
     factors = np.interp(knots, fitted.level, fitted.level_factor)
@@ -259,7 +259,7 @@ def _slope(cells: Sampled) -> float:
 
 
 def _factor(
-    cells: Sampled, shift: float, slope: float, width: float, skew: float, tail: float, levels: Levels
+    cells: Sampled, shift: float, slope: float, width: float, tail: float, skew: float, levels: Levels
 ) -> float:
     """What small departures are multiplied by for ranks to be flat."""
     normal = cells.climate[0]

@@ -34,7 +34,7 @@ _GROUPS = 10
 _TAILS = (0.01, 0.1, 0.3, 1.0, 3.0)
 _MOST = 1.0
 _HALVINGS = 14
-_SCATTER_HALVINGS = 6
+_SHAPE_HALVINGS = 6
 _LEAN = 0.25
 _SKEWED = 0.1
 
@@ -49,23 +49,33 @@ class Shapes:
     log_deviation : tuple of float, ascending
         Knots of the climate.
     scatter : ndarray, shape (tails, knots)
+    own_tail : ndarray, shape (tails, knots)
+        The tail, or what is left of it where less will do.
     """
 
     tail: tuple[float, ...]
     log_deviation: tuple[float, ...]
     scatter: NDArray[np.float64]
+    own_tail: NDArray[np.float64]
 
     def at(self, tail: float, log_deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The scatter that goes with a tail, in climates; between tails linear in the tail's logarithm."""
-        of_tail = [np.interp(np.log(tail), np.log(self.tail), one) for one in self.scatter.T]
-        return np.asarray(np.interp(log_deviation, self.log_deviation, of_tail))
+        """Scatter and own tail that go with a tail, in climates, shape (2, climates).
+
+        Between tails linear in the tail's logarithm.
+        """
+        found = [
+            [np.interp(np.log(tail), np.log(self.tail), one) for one in table.T]
+            for table in (self.scatter, self.own_tail)
+        ]
+        return np.array([np.interp(log_deviation, self.log_deviation, one) for one in found])
 
 
 def by_shape(cells: Sampled, fitted: MemberByMember) -> Shapes:
     """The scatter of members' scales with which the truth's ranks have no share of the fourth degree.
 
     Where spread is right in the mean but too narrow here and too wide there, outermost and middle ranks are
-    too frequent. The share falls as the scatter grows, a factor being fitted anew; and as the tail does.
+    too frequent. The share falls as the scatter grows, a factor being fitted anew, and as the tail does;
+    where the tail alone takes it below none, that is made less.
 
     Parameters
     ----------
@@ -77,12 +87,11 @@ def by_shape(cells: Sampled, fitted: MemberByMember) -> Shapes:
     Returns
     -------
     Shapes
-        By tenths of the climate; each scatter 0 to 1, 0 where outermost and middle ranks are not too
-        frequent.
+        By tenths of the climate; each scatter 0 to 1.
     """
     groups = cells.by_climate(_GROUPS)
-    scatter = [[_scatter(group, fitted, tail) for group in groups] for tail in _TAILS]
-    return Shapes(_TAILS, _knots(groups), np.array(scatter))
+    found = np.array([[_shape(group, fitted, tail) for group in groups] for tail in _TAILS])
+    return Shapes(_TAILS, _knots(groups), *np.moveaxis(found, -1, 0))
 
 
 @dataclass(frozen=True)
@@ -148,23 +157,29 @@ def _knots(groups: Sequence[Sampled]) -> tuple[float, ...]:
     return tuple(float(np.average(group.climate[1], weights=group.area)) for group in groups)
 
 
-def _scatter(cells: Sampled, fitted: MemberByMember, tail: float) -> float:
-    """Where the share of the fourth degree is none; halved linearly, for none is an answer too.
+def _shape(cells: Sampled, fitted: MemberByMember, tail: float) -> tuple[float, float]:
+    """Scatter and tail with which the share of the fourth degree is none, if it can be.
 
-    Of members of this tail and of a scatter in place of what was fitted, one factor on all departures fitted
-    anew.
+    Of members of these in place of what was fitted, one factor on all departures fitted anew.
     """
-    here = replace(fitted, tail=(tail,) * len(fitted.tail))
-    centre = replace(cells, departure=0 * cells.departure).moved(replace(here, scatter=()))
+    still = replace(fitted, scatter=())
+    centre = replace(cells, departure=0 * cells.departure).moved(still)
 
-    def share(scatter: float) -> float:
-        moved = cells.moved(replace(here, scatter=(scatter,) * len(fitted.factor))) - centre
+    def share(scatter: float, tail: float) -> float:
+        alike = len(fitted.tail)
+        moved = cells.moved(replace(fitted, tail=(tail,) * alike, scatter=(scatter,) * alike)) - centre
         return _share(cells, centre + flat(centre, moved, cells) * moved, 4)
 
+    scatter = _least(lambda scatter: share(scatter, tail), _MOST)
+    return scatter, tail if scatter else _least(lambda tail: share(0.0, tail), tail)
+
+
+def _least(share: Callable[[float], float], most: float) -> float:
+    """From where on the share is none; halved linearly, for 0 is an answer too."""
     if share(0.0) <= 0:
         return 0.0
-    low, high = 0.0, _MOST
-    for _ in range(_SCATTER_HALVINGS):
+    low, high = 0.0, most
+    for _ in range(_SHAPE_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if share(middle) > 0 else (low, middle)
     return (low + high) / 2

@@ -54,7 +54,7 @@ class Card:
         Digest of the transferred encoder's weights, 64 hex digits.
     architecture : dict
         ``encoder`` (None, or history and channels), ``denoiser`` (condition, context, channels, blocks,
-        embedding) and ``climatology`` (None, or the window and the spans of its maps).
+        embedding) and ``climatology`` (None, or the window, the spans and the bends of its maps).
     statics : tuple of str
         Names of the static and seasonal maps among the condition's channels.
     process : {"flow", "ddpm"}

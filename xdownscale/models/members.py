@@ -3,7 +3,7 @@
 Of a draw x and the sampler's first estimate m, which at the noise end is the conditional mean, the calibrated
 member is
 
-    n + a(c) + b(c) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + k(c) w(c) q / sqrt(1 + q / 9)),
+    n + h(c) + b(c) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + k(c) w(c) q / sqrt(1 + q / 9)),
     d = x - m,    q = (d / w(c))**2,
 
 where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
@@ -18,7 +18,7 @@ from cell to cell. Where the field is high a residual is another thing than wher
 too: g lets spread equal skill at every level, and so in the quantity's own units, in which the highest levels
 are nearly all of both.
 
-The shift a puts the truth in the middle of members where it is more often low or more often high among them,
+The shift h puts the truth in the middle of members where it is more often low or more often high among them,
 as far as climates differ: what is the same in all cells of a coarse one, conservation takes back. There the
 skew k helps, which sends members up that are far from the mean on either side: conservation takes the mean of
 that from all of them, and the middle goes down.

@@ -7,9 +7,9 @@ fourth is large where the outermost and the middle ones are too many and those b
 right in the mean, but too narrow here and too wide there. Members that share this doubt, by scales of their
 own (`models.members`), take that away (`by_shape`).
 
-Each is another by the climate. On seven autumn days the tenth of the cells that varies least had 0.9 times as
-many outermost ranks as flat, which no scatter mends, those of a deviation of a tenth 1.28, and all together
-hardly any share of the fourth degree: one scatter for all would have been none.
+Each is another by the climate. On 24 windows of autumn members without scatter have shares of the fourth
+degree of 0.86 to 0.25 in the four tenths of the cells that vary least, where dust comes on few days, and of
+-0.01 to -0.03 in the four that vary most.
 """
 
 from __future__ import annotations

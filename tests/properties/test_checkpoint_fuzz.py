@@ -250,7 +250,9 @@ def architectures(rng: random.Random, sound: Sound) -> bytes:
     if rng.random() < 0.5:
         window = rng.choice([[0, 3], [0, 0], [5, -2], [-7, 1], [0, 10**7], [10**7, 10**4]])
         spans = rng.choice([[1.0, 1.0], [1e9, 1e-9], [1.0, 0.0], [1.0]])
-        parts["climatology"] = {"y": window, "x": rng.choice([window, [0, 2]]), "spans": spans}
+        bends = rng.choice([[0.0, 0.0], [4.0, 0.0], [20.0, 20.0], [-1.0, 0.0], [4.0]])
+        place = {"y": window, "x": rng.choice([window, [0, 2]])}
+        parts["climatology"] = place | {"spans": spans, "bends": bends}
     if rng.random() < 0.2:
         parts = card["architecture"] = {"encoder": None, "denoiser": None, "climatology": None}
     card["spectrum"] = {"power": [1.0, 1.0], "floor": 0.0, "radius": rng.choice([0, 8, 256])}

@@ -142,14 +142,10 @@ def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
 
 def _shift(cells: Sampled, drawn: NDArray[np.float64], share: float) -> float:
     """What is added to members for ranks to have a share of the first degree, a spread at most."""
-    high = float(drawn.std(axis=0).mean())
-    low = -high
     if _share(cells, drawn, 1) == share:
         return 0.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _share(cells, drawn + middle, 1) > share else (low, middle)
-    return (low + high) / 2
+    spread = float(drawn.std(axis=0).mean())
+    return _halved(lambda shift: _share(cells, drawn + shift, 1) > share, -spread, spread, _HALVINGS)
 
 
 def _knots(groups: Sequence[Sampled]) -> tuple[float, ...]:
@@ -176,12 +172,14 @@ def _shape(cells: Sampled, fitted: MemberByMember, tail: float) -> tuple[float, 
 
 def _least(share: Callable[[float], float], most: float) -> float:
     """From where on the share is none; halved linearly, for 0 is an answer too."""
-    if share(0.0) <= 0:
-        return 0.0
-    low, high = 0.0, most
-    for _ in range(_SHAPE_HALVINGS):
+    return 0.0 if share(0.0) <= 0 else _halved(lambda x: share(x) > 0, 0.0, most, _SHAPE_HALVINGS)
+
+
+def _halved(short: Callable[[float], bool], low: float, high: float, halvings: int) -> float:
+    """Where `short` ends on the way from low to high, in equal steps; `bisected` takes equal ratios."""
+    for _ in range(halvings):
         middle = (low + high) / 2
-        low, high = (middle, high) if share(middle) > 0 else (low, middle)
+        low, high = (middle, high) if short(middle) else (low, middle)
     return (low + high) / 2
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -188,7 +188,16 @@ def _share(cells: Sampled, drawn: NDArray[np.float64], degree: int) -> float:
     ranks = np.arange(len(drawn) + 1) - len(drawn) / 2
     shapes, signs = np.linalg.qr(ranks[:, None] ** np.arange(degree + 1))
     shape = np.sqrt(len(ranks)) * shapes[:, degree] * np.sign(signs[degree, degree])
-    return float(np.average(shape[(drawn < cells.truth).sum(axis=0)], weights=cells.area))
+    truth = np.broadcast_to(cells.truth, drawn.shape)
+    return float(np.average(shape[_ranks(drawn, truth)], weights=cells.area))
+
+
+def _ranks(drawn: Iterable[NDArray[np.float64]], truth: NDArray[np.float64]) -> NDArray[np.int16]:
+    """Members below the truth in each cell; of one member after the other, so that few cells are copied."""
+    ranks = np.zeros(truth.shape[1], dtype=np.int16)
+    for member, known in zip(drawn, truth, strict=True):
+        ranks += member < known
+    return ranks
 
 
 def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled) -> float:
@@ -208,9 +217,10 @@ def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled
     """
     ranks = np.arange(len(moved) + 1)
     outer = (ranks - ranks.mean()) ** 2
+    to_go = cells.truth - centre
 
     def short(factor: float) -> bool:
-        rank = (centre + factor * moved < cells.truth).sum(axis=0)
+        rank = _ranks((factor * one for one in moved), to_go)
         return bool(np.average(outer[rank], weights=cells.area) > outer.mean())
 
     return bisected(short, *_FACTORS)

@@ -75,10 +75,9 @@ def scaled(field: Tensor, gains: Sequence[float], cyclic: bool = False) -> Tenso
 
 def _smoothed(field: Tensor, axis: int, step: int, cyclic: bool) -> Tensor:
     size = field.shape[axis]
-    places = torch.arange(size, device=field.device)
+    places = torch.arange(-2 * step, size + 2 * step, device=field.device)
+    wide = field.index_select(axis, places % size if cyclic else places.clamp(0, size - 1))
     out = torch.zeros_like(field)
     for number, weight in enumerate(_FILTER):
-        shifted = places + (number - 2) * step
-        shifted = shifted % size if cyclic else shifted.clamp(0, size - 1)
-        out += weight * field.index_select(axis, shifted)
+        out += weight * wide.narrow(axis, number * step, size)
     return out

@@ -44,12 +44,12 @@ def cells(seed: int, departs: Any, errs: Any, *, tails: float = np.inf, count: i
 def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any, chance: Any = None) -> Sampled:
     """Cells in which conservation changes nothing."""
     chance = 0 * departure if chance is None else chance
-    return Sampled(mean, departure, mean, 0 * departure, truth, area, climate, 0 * truth, chance)
+    return Sampled(mean, departure, 0 * departure, truth, area, climate, 0 * truth, chance)
 
 
 def flat(given: Sampled) -> float:
     """The factor for all cells that makes ranks flat without a tail."""
-    return module._factor(given, 0.0, 1.0, 1.0, 0.0, 0.0, ((0.0,), (1.0,)))
+    return module._factor(given, 0.0, (1.0, 1.0, 1.0), 1.0, 0.0, 0.0, ((0.0,), (1.0,)))
 
 
 def ranks(given: Sampled, drawn: NDArray[np.float64], members: int = MEMBERS) -> NDArray[np.float64]:
@@ -67,7 +67,8 @@ class TestFit:
         np.testing.assert_allclose(found.factor, np.exp(found.log_deviation) / 0.5, rtol=0.08)
         other = cells(1, lambda c: np.full_like(c, 0.5), np.exp)
         np.testing.assert_allclose(ranks(other, other.moved(found)), 1, atol=0.04)
-        np.testing.assert_allclose(found.slope, 1, atol=0.06)
+        centre = replace(other, departure=0 * other.departure).moved(found)
+        assert np.sqrt(((centre - other.mean) ** 2).mean()) < 0.03, "slopes of 1, of means of deviation 1"
         assert module._reliability(other, found) == pytest.approx(1, abs=0.03)
 
     def test_tails_of_errors_become_those_of_members(self) -> None:
@@ -120,6 +121,25 @@ class TestFit:
         truth = signal + 0.3 * rng.normal(size=60_000)
         found = fit(sampled(mean, departure, truth, one, np.zeros((2, 60_000))))
         assert found.slope == (pytest.approx(0.5, abs=0.02),)
+
+    def test_rare_signals_are_told_from_noise_by_their_size(self) -> None:
+        """Means of noise, and now and then of a signal ten times as large: small offsets say nothing."""
+        rng = np.random.default_rng(7)
+        one = np.ones(100_000)
+        signal = 3 * rng.normal(size=one.size) * (rng.random(one.size) < 0.05)
+        mean = signal + 0.3 * rng.normal(size=(MEMBERS, one.size))
+        given = sampled(mean, rng.normal(size=mean.shape), signal, one, np.zeros((2, one.size)))
+        found = fit(given)
+        assert found.slope == (pytest.approx(0, abs=0.1),)
+        assert found.far_slope == (pytest.approx(1, abs=0.1),)
+        assert 0.4 <= found.reach[0] <= 1.2
+
+        def error(moved: MemberByMember) -> float:
+            offset = replace(given, departure=0 * given.departure).moved(moved) - signal
+            return float(np.sqrt((offset**2).mean()))
+
+        straight = replace(found, slope=(0.83,), far_slope=(), reach=())  # signal over signal and noise
+        assert error(found) < 0.75 * error(straight)
 
     def test_what_conservation_changes_counts(self) -> None:
         """A member that conservation brings nearer to the truth needs less spread."""

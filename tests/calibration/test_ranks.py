@@ -34,7 +34,6 @@ def mixed(seed: int, hidden: Any, members: int = 16, count: int = 40_000) -> Sam
         nothing,
         known * departure,
         nothing,
-        nothing,
         truth,
         one,
         np.stack([0 * one, climate]),
@@ -140,7 +139,7 @@ class TestByLean:
         """The truth is one more member, and all keep their coarse means."""
         plain = mixed(seed, 0.0, 9, count)
         one = replace(plain, departure=np.random.default_rng(seed).normal(size=(9, count)))
-        names = ("mean", "departure", "conserved_mean", "change", "chance")
+        names = ("mean", "departure", "change", "chance")
         others = {name: getattr(one, name)[1:] for name in names}
         return replace(one, truth=self.conserved(one, true)[0], **others)
 

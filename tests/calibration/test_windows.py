@@ -43,12 +43,10 @@ class TestWindow:
             z = (fast.scaling.forward(field.values.astype(float)) - base) / fast.card.residual_scale
             return np.asarray(z)[..., ::3, ::3].reshape(*field.shape[:-2], -1)
 
-        def drawn(model: Downscaler, product: Any = "draw") -> NDArray[np.float64]:
-            whole = Tiling(patch=None)
-            return residual(predict(records[0], model, tiling=whole, product=product, **given).isel(time=7))
+        def drawn(model: Downscaler) -> NDArray[np.float64]:
+            return residual(predict(records[0], model, tiling=Tiling(patch=None), **given).isel(time=7))
 
         found = window.cells()
-        np.testing.assert_allclose(found.conserved_mean[:1], drawn(fast, "mean"), atol=2e-4)
         np.testing.assert_allclose(found.mean + found.departure + found.change, drawn(fast), atol=2e-4)
         np.testing.assert_allclose(found.truth, residual(records[1].isel(time=7)), atol=2e-4)
         area = refined(pairs.coarse.grid, fast.fine).area * np.ones(records[1].shape[1:])
@@ -71,6 +69,11 @@ class TestWindow:
         few = window.by_band(gains).first(2).cells(doubtful).moved(doubtful)
         np.testing.assert_allclose(few, drawn(on_card)[:2], atol=2e-4)
         assert np.abs(few - moved[:2]).max() > 1e-2, "the scales do something"
+        bent = replace(doubtful, far_slope=(1.2,), reach=(0.2,))
+        on_card = fast.with_card(replace(fast.card, member_by_member={"fast": bent.to_dict()}))
+        found = window.by_band(gains).cells(bent).moved(bent)
+        np.testing.assert_allclose(found, drawn(on_card), atol=2e-4)
+        assert np.abs(found - scattered.moved(doubtful)).max() > 1e-3, "the far slope does something"
         leaning = replace(doubtful, width=(0.1,), shift=(0.1,), skew=(0.3,))
         on_card = fast.with_card(replace(fast.card, member_by_member={"fast": leaning.to_dict()}))
         leant = window.by_band(gains).cells(leaning).moved(leaning)

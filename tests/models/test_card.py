@@ -25,7 +25,9 @@ MOVED = {
     "log_deviation": [0.0], "slope": [1.0], "factor": [0.9], "width": [3.0], "tail": [0.5],
     "level": [0.0, 1.0], "level_factor": [1.1, 0.9],
 }  # fmt: skip
-LATER: dict[str, list[float]] = {"band_gain": [], "scatter": [], "shift": [], "skew": []}
+LATER: dict[str, list[float]] = {
+    name: [] for name in ("band_gain", "scatter", "shift", "skew", "far_slope", "reach")
+}
 
 
 def test_round_trip_is_exact(make_card: Callable[..., Card]) -> None:

@@ -21,6 +21,7 @@ FITTED = MemberByMember(
 LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
 DOUBTFUL = replace(LEVELED, scatter=(0.6, 0.2, 0.0))
 LEANING = replace(DOUBTFUL, shift=(1.0, 2.0, 0.0), skew=(0.2, 0.1, -0.1))
+BENT = replace(FITTED, far_slope=(1.0, 1.4, 1.6), reach=(0.3, 0.5, 0.5))
 
 
 def test_straight_between_knots_and_level_beyond() -> None:
@@ -54,10 +55,22 @@ def test_the_mean_goes_back_to_the_climate_by_the_slope() -> None:
     np.testing.assert_allclose(found, [[4.0, 8.0], [3.0, 3.0]])
 
 
+def test_small_offsets_of_the_mean_go_back_and_large_ones_stay() -> None:
+    """By the slope well within the reach, by the far one beyond, half way at it; each by the climate."""
+    climate = np.stack([np.full(4, 3.0), [-9.0, -2.0, -1.0, 7.0]])
+    near, far, reach = [0.2, 0.2, 0.6, 1.0], np.array([1.0, 1.0, 1.2, 1.6]), np.array([0.3, 0.3, 0.4, 0.5])
+    for offset, expected in ((1e-5, near), (1e5, far), (reach, (near + far) / 2), (-reach, (near + far) / 2)):
+        found = BENT.moved(3 + offset * np.ones(4), np.zeros(4), climate, np.zeros(4)) - 3
+        np.testing.assert_allclose(found / offset, expected, rtol=1e-6)
+
+
 def test_arrays_and_tensors_alike() -> None:
     rng = np.random.default_rng(0)
     given = [rng.normal(size=shape) for shape in ((3, 5), (3, 5), (2, 5), (5,))]
-    for fitted, noise in ((LEVELED, None), *((f, rng.normal(size=(3, 5))) for f in (DOUBTFUL, LEANING))):
+    for fitted, noise in (
+        (LEVELED, None),
+        *((f, rng.normal(size=(3, 5))) for f in (DOUBTFUL, LEANING, BENT)),
+    ):
         found = fitted.moved(*(torch.from_numpy(v) for v in given), noise)
         np.testing.assert_allclose(found.numpy(), fitted.moved(*given, noise), rtol=1e-12)
 

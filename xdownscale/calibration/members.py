@@ -28,7 +28,7 @@ import numpy as np
 
 from xdownscale.calibration.ranks import Lean, Shapes, bisected, by_lean, by_shape, flat
 from xdownscale.calibration.windows import Sampled, places, window_of
-from xdownscale.models.members import MemberByMember, scales, stretched
+from xdownscale.models.members import MemberByMember, bent, scales, stretched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,6 +49,8 @@ _BINS = 20
 _LEVELS = (0.05, 0.3, 0.5, 0.7, 0.9, 0.99)
 _ROUNDS = 5
 _SLOPES = (0.0, 2.0)
+_ONE_SLOPE = 0.01
+_REACHES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
 _TAILS = (0.01, 30.0)
 _BY_LEVEL = (0.2, 5.0)
 _BANDS = 4
@@ -181,7 +183,8 @@ def fit(
     widths = [
         max(float(np.sqrt(np.average((b.departure**2).mean(axis=0), weights=b.area))), 1e-6) for b in bins
     ]
-    slopes = [_slope(b) for b in bins]
+    slopes = [_slopes(b) for b in bins]
+    near, far, reach = zip(*slopes, strict=True)
     shift = np.zeros(len(bins)) if lean is None else np.interp(knots, lean.log_deviation, lean.shift)
     skew = 0.0 if lean is None else lean.skew
 
@@ -193,7 +196,7 @@ def fit(
         ]
         return MemberByMember(
             tuple(map(float, knots)),
-            _short(slopes),
+            _short(near),
             _short(factors),
             _short(widths),
             _short(tails),
@@ -202,6 +205,8 @@ def fit(
             scatter=scatter,
             shift=() if lean is None else _short(shift),
             skew=() if lean is None else _short([skew] * len(bins)),
+            far_slope=_short(far),
+            reach=_short(reach),
         )
 
     def too_narrow(tail: float) -> bool:
@@ -248,22 +253,42 @@ def _short(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(float(f"{v:.5g}") for v in values)
 
 
-def _slope(cells: Sampled) -> float:
-    """How far the truth goes from its climate for each step of the conditional mean; 1 if that never does."""
+def _slopes(cells: Sampled) -> tuple[float, float, float]:
+    """Slopes of small and of large offsets of the mean from the climate, and where one becomes the other.
+
+    By least squares of the truth's offset, drawn towards one slope for all as if of a hundredth of the
+    squares; 1 and 1 if the mean is the climate's.
+    """
     normal = cells.climate[0]
-    steps, goes = cells.conserved_mean - normal, cells.truth - normal
-    square = float((cells.area * steps**2).sum())
+    offset, goes = cells.mean - normal, cells.truth - normal
+    square = float((cells.area * offset**2).sum())
     if square == 0:
-        return 1.0
-    return float(np.clip((cells.area * steps * goes).sum() / square, *_SLOPES))
+        return 1.0, 1.0, _REACHES[0]
+    usual = float((cells.area * offset * goes).sum()) / square
+    found = []
+    for reach in _REACHES:
+        parts = [bent(offset, *ends, reach) for ends in ((1, 0), (0, 1))]
+        gram = np.array([[float((cells.area * p * q).sum()) for q in parts] for p in parts])
+        along = np.array([float((cells.area * p * goes).sum()) for p in parts])
+        gram, along = gram + _ONE_SLOPE * square * np.eye(2), along + _ONE_SLOPE * square * usual
+        slopes = np.clip(np.linalg.solve(gram, along), *_SLOPES)
+        found.append((float(slopes @ gram @ slopes - 2 * slopes @ along), *map(float, slopes), reach))
+    _, near, far, reach = min(found)
+    return near, far, reach
 
 
 def _factor(
-    cells: Sampled, shift: float, slope: float, width: float, tail: float, skew: float, levels: Levels
+    cells: Sampled,
+    shift: float,
+    slopes: tuple[float, float, float],
+    width: float,
+    tail: float,
+    skew: float,
+    levels: Levels,
 ) -> float:
     """What small departures are multiplied by for ranks to be flat."""
     normal = cells.climate[0]
-    centre = normal + shift + slope * (cells.mean - normal) + cells.change
+    centre = normal + shift + bent(cells.mean - normal, *slopes) + cells.change
     departure = stretched(cells.departure, width, tail, skew)
     return flat(centre, np.interp(cells.level, *levels) * departure, cells)
 

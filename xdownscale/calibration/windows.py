@@ -56,7 +56,6 @@ class Sampled:
     ----------
     mean, departure : ndarray, shape (members, cells)
         Conditional mean of each member, and how far the member is from it, neither conserved.
-    conserved_mean : ndarray, shape (members, cells)
     change : ndarray, shape (members, cells)
         What conservation adds to a member once it is moved.
     truth, area : ndarray, shape (cells,)
@@ -70,7 +69,6 @@ class Sampled:
 
     mean: NDArray[np.float64]
     departure: NDArray[np.float64]
-    conserved_mean: NDArray[np.float64]
     change: NDArray[np.float64]
     truth: NDArray[np.float64]
     area: NDArray[np.float64]
@@ -96,7 +94,7 @@ class Sampled:
 
     def first(self, members: int) -> Sampled:
         """The first members alone."""
-        names = ("mean", "departure", "conserved_mean", "change", "chance")
+        names = ("mean", "departure", "change", "chance")
         return replace(self, **{name: getattr(self, name)[:members] for name in names})
 
     def moved(self, fitted: MemberByMember) -> NDArray[np.float64]:
@@ -150,11 +148,6 @@ class Window:
         extended, instant = self.day.domain.extended, self.day.instant
         return np.stack([chance(extended, self.seed, member, instant) for member in range(len(self.drawn))])
 
-    @cached_property
-    def conserved_mean(self) -> NDArray[np.float64]:
-        """In every third cell, both ways, shape (members, cells)."""
-        return self._conserved(self.mean)
-
     def squares_by_band(self, levels: int) -> NDArray[np.float64]:
         """Of departures from the mean and of its errors, by bands of scale, shape (2, levels).
 
@@ -186,7 +179,7 @@ class Window:
         area = np.broadcast_to(fine.area, fine.shape)[::_EVERY, ::_EVERY].ravel()
         truth, change = self._residual(self.truth), self._conserved(moved) - self._inner(moved)
         found = Sampled(
-            self._inner(self.mean), self._inner(departure), self.conserved_mean, change, truth, area,
+            self._inner(self.mean), self._inner(departure), change, truth, area,
             self._inner(self.climate), self._inner(self.level), self._inner(torch.from_numpy(unit)),
         )  # fmt: skip
         judged = self._judged()[::_EVERY, ::_EVERY].ravel()

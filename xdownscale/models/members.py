@@ -3,20 +3,21 @@
 Of a draw x and the sampler's first estimate m, which at the noise end is the conditional mean, the calibrated
 member is
 
-    n + h(c) + b(c) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + k(c) w(c) q / sqrt(1 + q / 9)),
+    n + h(c) + b(c, m - n) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + k(c) w(c) q / sqrt(1 + q / 9)),
     d = x - m,    q = (d / w(c))**2,
 
 where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
 the coarse field of the day says there: the transformed value U T(y). Before that the departure's bands of
 scale are multiplied, each by a number (`starlet`): a network may leave too little of the finest.
 
-The slope b takes the mean back to the climate where the network knows no better: in cells that hardly vary, a
-first estimate scatters with its noise by more than the residual varies. The factor s brings the spread right
-where a network leaves too much or too little of its noise; well beyond the width w a member goes 1 + t times
-as far as near the mean, which gives members the peak and the tails that errors have where deviations differ
-from cell to cell. Where the field is high a residual is another thing than where it is low, in one climate
-too: g lets spread equal skill at every level, and so in the quantity's own units, in which the highest levels
-are nearly all of both.
+The slope b takes the mean back to the climate where the network knows no better: a first estimate scatters
+with its noise, in cells that hardly vary by more than the residual does, so that a small offset m - n says
+little and a large one much. From the one slope to the other it goes as the tail does (`bent`). The factor s
+brings the spread right where a network leaves too much or too little of its noise; well beyond the width w a
+member goes 1 + t times as far as near the mean, which gives members the peak and the tails that errors have
+where deviations differ from cell to cell. Where the field is high a residual is another thing than where it
+is low, in one climate too: g lets spread equal skill at every level, and so in the quantity's own units, in
+which the highest levels are nearly all of both.
 
 The shift h puts the truth in the middle of members where it is more often low or more often high among them,
 as far as climates differ: what is the same in all cells of a coarse one, conservation takes back. There the
@@ -60,7 +61,7 @@ class MemberByMember:
     log_deviation : tuple of float, ascending
         Knots: natural logarithm of the residual's standard deviation, as `Climatology` has it.
     slope : tuple of float
-        Of the conditional mean's distance from the climatological mean, at each knot.
+        Of the conditional mean's offset from the climatological mean where that is small, at each knot.
     factor : tuple of float, > 0
         Of a member's small departures from the mean, at each knot.
     width : tuple of float, > 0 [residual's scale]
@@ -81,11 +82,16 @@ class MemberByMember:
     skew : tuple of float, -0.3 to 0.3 [width]
         How far up members go that are a width from the mean, on either side, at each of the first knots: with
         the square of the departure, and from three widths on three times as far for each; empty for nowhere.
+    far_slope : tuple of float
+        As the slope, where the offset is large, at each of the first knots; empty for the same.
+    reach : tuple of float, > 0 [residual's scale]
+        Offset at which the slope is half way to the far one, at each of the first knots; not used, and empty,
+        where there is none.
 
     Raises
     ------
     ValueError
-        If the first five, with the last three where they are not empty, or the two of the level, are not of
+        If the first five, with the last five where they are not empty, or the two of the level, are not of
         one length, or knots do not ascend.
 
     Examples
@@ -107,10 +113,12 @@ class MemberByMember:
     scatter: tuple[float, ...] = ()
     shift: tuple[float, ...] = ()
     skew: tuple[float, ...] = ()
+    far_slope: tuple[float, ...] = ()
+    reach: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         names = [f.name for f in fields(self)]
-        by_climate = [*names[:5], *(name for name in names[-3:] if getattr(self, name))]
+        by_climate = [*names[:5], *(name for name in names[8:] if getattr(self, name))]
         for group in (by_climate, names[5:7]):
             lengths = [len(getattr(self, name)) for name in group]
             if len(set(lengths)) != 1 or not lengths[0]:
@@ -190,18 +198,30 @@ class MemberByMember:
                 self.tail,
                 self.shift or none,
                 self.skew or none,
+                self.far_slope or self.slope,
+                self.reach or self.width,
             )
         ]
         found.append(np.interp(level, self.level, self.level_factor))
         if self.scatter:
             found.append(scales(chance, np.interp(log_deviation, self.log_deviation, self.scatter)))
-        slope, factor, width, tail, shift, skew, by_level, *own = (
+        slope, factor, width, tail, shift, skew, far_slope, reach, by_level, *own = (
             mean.new_tensor(f) if tensors else f for f in found
         )
         if own:
             departure = departure * own[0]
         departure = by_level * factor * stretched(departure, width, tail, skew)
-        return normal + shift + slope * (mean - normal) + departure
+        return normal + shift + bent(mean - normal, slope, far_slope, reach) + departure
+
+
+def bent(offset: Any, near: Any, far: Any, reach: Any) -> Any:
+    """An offset from the climate: as the near slope has it well within a reach, as the far one well beyond.
+
+    >>> bent(np.array([-10.0, -1.0, 0.0, 0.01]), 0.2, 1.0, 1.0).round(3).tolist()
+    [-9.921, -0.6, 0.0, 0.002]
+    """
+    square = (offset / reach) ** 2
+    return offset * (near + (far - near) * square / (1 + square))
 
 
 def stretched(departure: Any, width: Any, tail: Any, skew: Any = 0.0) -> Any:

@@ -250,7 +250,9 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 def _member_by_member(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):  # older cards know nothing of these, or one scatter
-        later: dict[str, list[float]] = {"band_gain": [], "scatter": [], "shift": [], "skew": []}
+        later: dict[str, list[float]] = {
+            name: [] for name in ("band_gain", "scatter", "shift", "skew", "far_slope", "reach")
+        }
         value = {"level": [0.0], "level_factor": [1.0]} | later | dict(value)
         if isinstance(one := value["scatter"], float) and isinstance(value.get("log_deviation"), list):
             value["scatter"] = [one] * len(value["log_deviation"]) if one else []
@@ -266,6 +268,8 @@ def _member_by_member(value: Any) -> dict[str, Any]:
         scatter=_listed(_number(0, 2), 0, 64),
         shift=_listed(_number(-100, 100), 0, 64),
         skew=_listed(_number(-0.3, 0.3), 0, 64),
+        far_slope=_listed(_number(-100, 100), 0, 64),
+        reach=_listed(_number(1e-6, 1e6), 0, 64),
     )(value)
     return dict(MemberByMember.from_dict(found).to_dict())
 

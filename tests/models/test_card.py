@@ -180,6 +180,7 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": MOVED | {"factor": [1.0, 1.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"slope": [1.0, 1.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"slope": [1000.0]}}, "from -100"),
+        ("member_by_member", {"fast": MOVED | {"far_slope": [1.0]}}, "expected both or neither"),
         ("member_by_member", {"fast": MOVED | {"tail": [-1.0]}}, "from 0"),
         ("member_by_member", {"fast": MOVED | {"scatter": [-0.1]}}, "from 0"),
         ("member_by_member", {"fast": MOVED | {"scatter": [0.1, 0.2]}}, "expected equally many"),

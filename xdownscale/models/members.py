@@ -85,14 +85,14 @@ class MemberByMember:
     far_slope : tuple of float
         As the slope, where the offset is large, at each of the first knots; empty for the same.
     reach : tuple of float, > 0 [residual's scale]
-        Offset at which the slope is half way to the far one, at each of the first knots; not used, and empty,
-        where there is none.
+        Offset at which the slope is half way to the far one, at each of the first knots; empty where there is
+        none.
 
     Raises
     ------
     ValueError
         If the first five, with the last five where they are not empty, or the two of the level, are not of
-        one length, or knots do not ascend.
+        one length, or knots do not ascend, or there is a far slope without a reach, or a reach without one.
 
     Examples
     --------
@@ -128,6 +128,10 @@ class MemberByMember:
             knots = getattr(self, group[0])
             if any(b <= a for a, b in pairwise(knots)):
                 raise ValueError(f"{group[0]} is {knots}: expected ascending knots")
+        if bool(self.far_slope) != bool(self.reach):
+            raise ValueError(
+                f"far_slope is {self.far_slope} and reach {self.reach}: expected both or neither"
+            )
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> MemberByMember:

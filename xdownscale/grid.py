@@ -314,10 +314,18 @@ class Separable:
         expected = self.y.shape[1], self.x.shape[1]
         if field.shape[-2:] != expected:
             raise ValueError(f"the field has shape {field.shape}: expected {expected} at its end")
+        if field.ndim == 2:
+            return self._of_one(field)
         out = np.empty((*field.shape[:-2], self.y.shape[0], self.x.shape[0]))
         for place in np.ndindex(field.shape[:-2]):
-            out[place] = (self.x @ (self.y @ field[place]).T).T
+            out[place] = self._of_one(field[place])
         return out
+
+    def _of_one(self, field: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The larger of the two products along rows, which lie together in memory."""
+        if self.y.shape[0] > self.y.shape[1]:
+            return np.asarray(self.y @ (self.x @ field.T).T)
+        return np.ascontiguousarray((self.x @ (self.y @ field).T).T)
 
     def mean(self, field: NDArray[Any], *, min_valid: float = 0.0) -> NDArray[np.float64]:
         """Of the finite values alone; NaN where their weight is no more than `min_valid`, 0 to 1."""

@@ -109,7 +109,8 @@ def conserve(
             x = x + smooth(target - mean)
             continue
         ratio = np.clip((target + 1e-12) / (mean + 1e-12), 1 / _STRONGEST, _STRONGEST)
-        x = x * smooth(ratio)
+        factor = smooth(ratio)
+        x = np.multiply(x, factor, out=factor)
     return Conserved(best, before, least, number)
 
 

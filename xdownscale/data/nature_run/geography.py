@@ -11,6 +11,7 @@ between is invented.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -181,10 +182,16 @@ def _soft(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64
     return np.exp(-(((x - (low + high) / 2) / ((high - low) / 2)) ** 4))
 
 
+@lru_cache(maxsize=2)
 def _spots(window: Grid) -> NDArray[np.float64]:
-    """Log-normal texture of mean about one: hot spots a few cells wide on patches of 100 km."""
+    """Log-normal texture of mean about one: hot spots a few cells wide on patches of 100 km.
+
+    The same every month; read-only, since it is kept.
+    """
     log = 0.9 * _texture(window, 2.0, None, 2) + 0.7 * _texture(window, 6.0, None, 3)
-    return np.minimum(np.exp(log - 0.5 * (0.9**2 + 0.7**2)), _HOTTEST)
+    spots = np.minimum(np.exp(log - 0.5 * (0.9**2 + 0.7**2)), _HOTTEST)
+    spots.flags.writeable = False
+    return spots
 
 
 def _texture(window: Grid, scale: float, slope: float | None, stream: int) -> NDArray[np.float32]:

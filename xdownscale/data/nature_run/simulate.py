@@ -278,7 +278,10 @@ class _World:
         cos = torch.from_numpy(np.cos(np.deg2rad(grid.y.values)).astype(np.float32))[:, None]
         y = torch.arange(ny, dtype=torch.float32)[:, None] - 3600 * hours * wind[1] / float(cell[0])
         x = torch.arange(nx, dtype=torch.float32)[None, :] - 3600 * hours * wind[0] / (float(cell[1]) * cos)
-        return torch.stack([(2 * x + 1) / nx - 1, (2 * y + 1) / ny - 1], dim=-1)[None]
+        places = torch.empty((1, ny, nx, 2))
+        for k, (cells, size) in enumerate(((x, nx), (y, ny))):
+            places[0, ..., k] = cells.mul_(2).add_(1).div_(size).sub_(1)
+        return places
 
     def _survival(self, month: float) -> Tensor:
         """Share of the dust above background that lasts an hour: less over mountains and in the monsoon."""

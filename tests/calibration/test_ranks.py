@@ -50,7 +50,15 @@ def ranks(given: Sampled, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def test_the_factor_of_flat_ranks() -> None:
     given = mixed(0, 0.0)
-    assert flat(0 * given.departure, 0.5 * given.departure, given) == pytest.approx(2, rel=0.02)
+    for by in (0.15, 0.5, 1.0, 4.0):
+        assert flat(0 * given.departure, by * given.departure, given) == pytest.approx(1 / by, rel=0.02)
+
+
+def test_the_factor_ends_where_none_will_do() -> None:
+    given = mixed(0, 0.0, count=500)
+    nowhere = 0 * given.departure
+    assert flat(nowhere, nowhere, given) == pytest.approx(10)
+    assert flat(nowhere, given.departure, replace(given, truth=0 * given.truth)) == pytest.approx(0.02)
 
 
 class TestShapes:

@@ -15,9 +15,11 @@ degree of 0.86 to 0.25 in the four tenths of the cells that vary least, where du
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.optimize import brentq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +37,7 @@ _TAILS = (0.01, 0.1, 0.3, 1.0, 3.0)
 _MOST = 1.0
 _HALVINGS = 14
 _SHAPE_HALVINGS = 6
+_STEP, _CLOSE = 0.2, 5e-4  # of the logarithm of a factor
 _LEAN = 0.25
 _SKEWED = 0.1
 
@@ -219,11 +222,25 @@ def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled
     outer = (ranks - ranks.mean()) ** 2
     to_go = cells.truth - centre
 
-    def short(factor: float) -> bool:
-        rank = _ranks((factor * one for one in moved), to_go)
-        return bool(np.average(outer[rank], weights=cells.area) > outer.mean())
+    def short(log_factor: float) -> float:
+        rank = _ranks((np.exp(log_factor) * one for one in moved), to_go)
+        return float(np.average(outer[rank], weights=cells.area) - outer.mean())
 
-    return bisected(short, *_FACTORS)
+    return float(np.exp(_root(short, *np.log(_FACTORS))))
+
+
+def _root(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function is zero, searched for from 0 on; the end if it has one sign."""
+    known = cache(falling)
+    sign = float(np.sign(known(0.0)))
+    if sign == 0:
+        return 0.0
+    near, far, step = 0.0, 0.0, _STEP
+    while known(far) * sign > 0:
+        if far in (low, high):
+            return far
+        near, far, step = far, float(np.clip(far + sign * step, low, high)), 2 * step
+    return float(brentq(known, near, far, xtol=_CLOSE))
 
 
 def bisected(short: Callable[[float], bool], low: float, high: float) -> float:

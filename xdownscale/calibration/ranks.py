@@ -222,15 +222,15 @@ def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled
     outer = (ranks - ranks.mean()) ** 2
     to_go = cells.truth - centre
 
-    def short(log_factor: float) -> float:
+    def too_many(log_factor: float) -> float:
         rank = _ranks((np.exp(log_factor) * one for one in moved), to_go)
         return float(np.average(outer[rank], weights=cells.area) - outer.mean())
 
-    return float(np.exp(_root(short, *np.log(_FACTORS))))
+    return float(np.exp(_root(too_many, *np.log(_FACTORS))))
 
 
 def _root(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function is zero, searched for from 0 on; the end if it has one sign."""
+    """Where a falling function is zero, searched for from 0 on; if nowhere, the end that is nearest to it."""
     known = cache(falling)
     sign = float(np.sign(known(0.0)))
     if sign == 0:

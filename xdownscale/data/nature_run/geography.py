@@ -182,7 +182,7 @@ def _soft(x: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64
     return np.exp(-(((x - (low + high) / 2) / ((high - low) / 2)) ** 4))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
 def _spots(window: Grid) -> NDArray[np.float64]:
     """Log-normal texture of mean about one: hot spots a few cells wide on patches of 100 km.
 

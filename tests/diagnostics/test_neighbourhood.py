@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from xdownscale.diagnostics.neighbourhood import Windows, fss_sums
+from xdownscale.diagnostics.neighbourhood import Windows, _table, fss_sums
 
 RNG = np.random.default_rng(0)
 
@@ -24,15 +24,18 @@ def brute(event: np.ndarray, valid: np.ndarray, size: int, cyclic: bool) -> np.n
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
-@pytest.mark.parametrize("size", [1, 3, 7])
-def test_shares(size: int, cyclic: bool) -> None:
+def test_counts_of_any_size_are_of_one_table(cyclic: bool) -> None:
     event = RNG.random((9, 12)) > 0.6
     valid = RNG.random((9, 12)) > 0.3
-    windows = Windows(valid, size, cyclic=cyclic)
-    expected = brute(event, valid, size, cyclic)
-    np.testing.assert_array_equal(windows.counted, np.isfinite(expected))
-    found = windows.shares(event & valid)
-    np.testing.assert_allclose(found[windows.counted], expected[windows.counted], rtol=1e-14)
+    for wrapped in (3, 5) if cyclic else (0,):
+        table = _table(event & valid, wrapped)
+        for size in (1, 3, 7):
+            windows = Windows(valid, size, np.ones((9, 12)), cyclic=cyclic)
+            expected = brute(event, valid, size, cyclic)
+            counted = windows.weight > 0
+            np.testing.assert_array_equal(counted, np.isfinite(expected))
+            found = windows.counts(table, wrapped) / np.maximum(windows.known, 1)
+            np.testing.assert_allclose(found[counted], expected[counted], rtol=1e-14)
 
 
 @pytest.mark.parametrize("cyclic", [False, True])
@@ -41,19 +44,21 @@ def test_sums_are_weighted_by_the_middle_cell(cyclic: bool) -> None:
     truth, valid = RNG.random((9, 12)) > 0.6, RNG.random((9, 12)) > 0.2
     area = RNG.random((9, 12))
     members, truth = members & valid, truth & valid
-    windows = Windows(valid, 3, cyclic=cyclic)
-    seen = brute(truth, valid, 3, cyclic)
-    middle = area[1:-1] if cyclic else area[1:-1, 1:-1]
-    ours = [brute(m, valid, 3, cyclic) for m in members]
-    apart = np.mean([np.nansum(middle * (o - seen) ** 2) for o in ours])
-    most = np.mean([np.nansum(middle * (o**2 + seen**2)) for o in ours])
-    found = fss_sums(members, truth, windows, area)
-    assert found == pytest.approx((apart, most), rel=1e-13)
+    sizes = (1, 3, 7)
+    found = fss_sums(members, truth, [Windows(valid, size, area, cyclic=cyclic) for size in sizes])
+    for size, sums in zip(sizes, found, strict=True):
+        half = size // 2
+        seen = brute(truth, valid, size, cyclic)
+        middle = area[half : 9 - half] if cyclic else area[half : 9 - half, half : 12 - half]
+        ours = [brute(m, valid, size, cyclic) for m in members]
+        apart = np.mean([np.nansum(middle * (o - seen) ** 2) for o in ours])
+        most = np.mean([np.nansum(middle * (o**2 + seen**2)) for o in ours])
+        assert sums == pytest.approx((apart, most), rel=1e-13)
 
 
 def test_same_events_are_perfect_and_disjoint_ones_are_not() -> None:
-    event = RNG.random((20, 20)) > 0.5
-    windows = Windows(np.ones((20, 20), dtype=bool), 1)
-    assert fss_sums(event[None], event, windows, np.ones((20, 20)))[0] == 0
-    apart, most = fss_sums(~event[None], event, windows, np.ones((20, 20)))
+    event, whole = RNG.random((20, 20)) > 0.5, np.ones((20, 20))
+    windows = [Windows(whole > 0, 1, whole)]
+    assert fss_sums(event[None], event, windows)[0, 0] == 0
+    ((apart, most),) = fss_sums(~event[None], event, windows)
     assert apart == most

@@ -208,14 +208,13 @@ class Tally:
     ) -> dict[str, Any]:
         """Sums of the fractions skill score, shape (thresholds, windows, sources)."""
         asked = self.questions
-        apart, most = np.zeros((2, len(asked.thresholds), len(asked.windows), len(stacks)))
-        for k, size in enumerate(asked.windows):
-            windows = Windows(valid, size, cyclic=self.cyclic)
-            for i, threshold in enumerate(asked.thresholds):
-                seen = (truth >= threshold) & valid
-                for j, stack in enumerate(stacks):
-                    event = (stack >= threshold) & valid
-                    apart[i, k, j], most[i, k, j] = fss_sums(event, seen, windows, self.area)
+        windows = [Windows(valid, size, self.area, cyclic=self.cyclic) for size in asked.windows]
+        sums = np.zeros((len(asked.thresholds), len(stacks), len(windows), 2))
+        for i, threshold in enumerate(asked.thresholds):
+            seen = (truth >= threshold) & valid
+            for j, stack in enumerate(stacks):
+                sums[i, j] = fss_sums((stack >= threshold) & valid, seen, windows)
+        apart, most = np.moveaxis(sums, (3, 2), (0, 2))
         return {"fss_apart": apart, "fss_most": most}
 
     def _residuals(self, stacks: list[NDArray[Any]], coarse: Any) -> dict[str, Any]:

@@ -139,6 +139,37 @@ def test_fields_add_up_in_any_batches(monkeypatch) -> None:
     np.testing.assert_allclose(sphere.add(fields), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("weights", ["none", "of a cell", "of a cell and field", "of a field"])
+@pytest.mark.parametrize("gaps", ["the same", "others"])
+def test_fields_that_miss_the_same_cells_are_summed_as_others(monkeypatch, weights, gaps) -> None:
+    fields = np.stack([noisy(GRIDS["window"].shape, seed) for seed in range(5)])
+    if gaps == "the same":
+        fields[:, np.isnan(fields).any(axis=0)] = np.nan
+    own = np.random.default_rng(1).random((5, *GRIDS["window"].shape))
+    given = {"none": None, "of a cell": own[0], "of a cell and field": own, "of a field": 0 * own + own[0]}
+    sphere = Sphere(GRIDS["window"], Lags((0.0, 700.0, 2000.0)), weights != "none")
+    batches, halfway = [], Sphere._halfway
+
+    def noted(self, *args):
+        made = halfway(self, *args)
+        batches.append((made.groups, made.each))
+        return made
+
+    monkeypatch.setattr(Sphere, "_halfway", noted)
+    found = sphere.add(fields, given[weights])
+    shared = gaps == "the same" and weights != "of a cell and field"
+    assert batches == [(1, 5) if shared else (5, 1)]
+    each = [
+        given[weights][t] if weights in ("of a cell and field", "of a field") else given[weights]
+        for t in range(5)
+    ]
+    alone = sum(
+        one_by_one(field, GRIDS["window"], sphere.lags, w) for field, w in zip(fields, each, strict=True)
+    )
+    np.testing.assert_allclose(found, alone, rtol=1e-11)
+    np.testing.assert_array_equal(found[3], alone[3])
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("counted", [0, 2**19])
 def test_cosine_transforms_give_what_whole_ones_give(monkeypatch, weighted, counted) -> None:

@@ -72,7 +72,29 @@ def test_weights_go_with_their_fields(chunks, varying) -> None:
     np.testing.assert_allclose(np.asarray(found), expected(da, labels, weights.values), rtol=1e-12)
 
 
-def test_many_blocks_are_merged_in_a_tree() -> None:
+def test_small_blocks_of_one_label_are_summed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    da, seen = fields(), []
+
+    class Noted(Plane):
+        def add(self, values, weights=None):
+            seen.append(len(values))
+            return super().add(values, weights)
+
+    sums = Noted((7, 9), (1.0, 1.0), Lags((0.0, 1.5, 3.0), (0.0, 90.0)))
+    each = da.nbytes // 15
+    for held, blocks in ((15, [15]), (10, [5, 10]), (4, [2, 2, 2, 3, 3, 3]), (0, [1] * 15)):
+        monkeypatch.setattr("xdownscale.diagnostics.variogram.sums._TOGETHER", held * each)
+        seen.clear()
+        found = gather(da.chunk(realization=1, time=1), None, LABELS["one"], sums, SPACE).compute()
+        assert sorted(seen) == blocks
+        np.testing.assert_allclose(found, expected(da, LABELS["one"]), rtol=1e-12)
+    seen.clear()
+    gather(da.chunk(realization=1, time=1), None, LABELS["by day"], sums, SPACE).compute()
+    assert seen == [1] * 15
+
+
+def test_many_blocks_are_merged_in_a_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xdownscale.diagnostics.variogram.sums._TOGETHER", 0)
     da = xr.concat([fields(1, 1)] * 70, "time")
     found = gather(da.chunk(time=1), None, np.zeros((1, 70), dtype=int), plane(), SPACE)
     np.testing.assert_allclose(

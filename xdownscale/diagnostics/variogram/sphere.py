@@ -13,8 +13,9 @@ step in wavenumber, it is a cosine transform of half the length,
 
     c(j) + c(-j) = (2/n) sum_k Re(conj(F_1k) F_2k) cos(pi j (2 k + 1) / n),   k = 0 .. n/2 - 1
 
-and pairs, being whole numbers, are counted in float32 where it counts exactly. A pair's azimuth is the
-bearing of its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
+and pairs, being whole numbers, are counted in float32 where it counts exactly. Fields that miss the same
+cells share the spectra of their weights and of the sum of their squares. A pair's azimuth is the bearing of
+its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
 
     tan(azimuth) = a / (cos(d / 2R) (sin(phi_2) - sin(phi_1)))
 
@@ -135,12 +136,14 @@ class Sphere:
             pairs. Additive.
         """
         sums = np.zeros((4, self.lags.size + 1))
-        size = max(1, _BATCH // (16 * 3 * self.grid.y.size * (self.length // 2 + 1)))
+        alike = self.even and _alike(fields, weights)
+        kept = 1 if alike else 3
+        size = max(1, _BATCH // (16 * kept * self.grid.y.size * (self.length // 2 + 1)))
         for first in range(0, len(fields), size):
             some = slice(first, first + size)
             own = weights[some] if weights is not None and weights.ndim == 3 else weights
             if self.even:
-                self._add_even(fields[some], own, sums)
+                self._add_even(self._halfway(fields[some], own, alike), sums)
                 continue
             rows = self._transformed(fields[some], own)
             for i in range(self.grid.y.size):
@@ -192,21 +195,35 @@ class Sphere:
         """Their spectra along longitude: (T, 3 or 4, ny, F)."""
         return np.stack([fft.rfft(parts, self.length) for parts in self._parts(fields, weights)])
 
-    def _halfway(self, fields: NDArray[Any], weights: NDArray[Any] | None) -> NDArray[np.float64]:
-        """Their spectra at odd multiples of half a step, real and imaginary: (ny, 3 or 4, T, 2, F)."""
-        rows = np.empty((self.grid.y.size, 3 + self.weighted, len(fields), 2, self.length // 2))
-        for t, parts in enumerate(self._parts(fields, weights)):
-            odd = fft.rfft(parts.swapaxes(0, 1), 2 * self.length)[..., 1::2]
-            rows[:, :, t, 0], rows[:, :, t, 1] = odd.real, odd.imag
-        return rows
+    def _halfway(self, fields: NDArray[Any], weights: NDArray[Any] | None, alike: bool) -> _Halfway:
+        """Their spectra at odd multiples of half a step, those of weights one for all if they are alike."""
+        groups, half = 1 if alike else len(fields), self.length // 2
+        rows = np.empty((self.grid.y.size, 2 * groups + len(fields), 2, half))
+        valid = (
+            np.empty((self.grid.y.size, groups, 2, half)) if self.weighted else rows[:, groups : 2 * groups]
+        )
 
-    def _add_even(
-        self, fields: NDArray[Any], weights: NDArray[Any] | None, sums: NDArray[np.float64]
-    ) -> None:
+        def put(into: NDArray[np.float64], cells: NDArray[np.float64]) -> None:
+            odd = fft.rfft(cells, 2 * self.length)[:, 1::2]
+            into[:, 0], into[:, 1] = odd.real, odd.imag
+
+        squares = np.zeros(self.grid.shape)
+        for t, (square, one, value, *known) in enumerate(self._parts(fields, weights)):
+            put(rows[:, 2 * groups + t], value)
+            squares = squares + square if alike else square
+            if alike and t + 1 < len(fields):
+                continue
+            group = 0 if alike else t
+            put(rows[:, group], squares)
+            put(rows[:, groups + group], one)
+            if self.weighted:
+                put(valid[:, group], known[0])
+        return _Halfway(rows, valid, groups)
+
+    def _add_even(self, halfway: _Halfway, sums: NDArray[np.float64]) -> None:
         """Pairs of all rows, without directions."""
-        rows = self._halfway(fields, weights)
-        count = rows[:, 3 if self.weighted else 1]
-        if len(fields) * self.grid.x.size <= _COUNTED:
+        count, each = halfway.valid, halfway.each
+        if halfway.groups * self.grid.x.size <= _COUNTED:
             count = count.astype(np.float32)
         for i in range(self.grid.y.size):
             cuts = self._cuts(i)
@@ -214,12 +231,14 @@ class Sphere:
             if columns < 1:
                 continue
             near = self._rows_near(i)
-            pairs = np.rint(self._summed(_products(count[i], count[near]), columns))
-            square, one, value = rows[i, :3]
-            squares = _products(np.stack([one, square, -2 * value]), rows[near, :3])
-            weight = self._summed(_products(one, rows[near, 1]), columns) if self.weighted else pairs
+            pairs = each * np.rint(self._summed(_products(count[i], count[near]), columns))
+            squares = self._summed(_products(halfway.across(i), halfway.rows[near]), columns)
+            weight = pairs
+            if self.weighted:
+                ones = halfway.ones
+                weight = each * self._summed(_products(ones[i], ones[near]), columns)
             length = weight * self._geometry(i, columns + 1)[0]
-            found = [_between(p, cuts) for p in (self._summed(squares, columns), weight, length)]
+            found = [_between(p, cuts) for p in (squares, weight, length)]
             found.append(_between(pairs, cuts) if self.weighted else found[1])
             sums[:, :-1] += found
 
@@ -309,6 +328,48 @@ class Sphere:
         east = across * np.sin(dlambda)
         north = np.sqrt(far) * (np.sin(phi) - np.sin(own))
         return distance, np.rad2deg(np.arctan2(np.where(east < _MERIDIAN, 0.0, east), north))
+
+
+@dataclass(frozen=True, eq=False)
+class _Halfway:
+    """Spectra of the rows of fields, real and imaginary, by groups of fields with the same weights.
+
+    Attributes
+    ----------
+    rows : ndarray, shape (ny, 2 groups + T, 2, F)
+        Of w z^2, summed over each group's fields, of each group's w, and of each field's w z.
+    valid : ndarray, shape (ny, groups, 2, F)
+        Of the valid cells.
+    groups : int
+        1, or T.
+    """
+
+    rows: NDArray[np.float64]
+    valid: NDArray[np.float64]
+    groups: int
+
+    @property
+    def each(self) -> int:
+        """Fields of a group."""
+        return int(self.rows.shape[1]) // self.groups - 2
+
+    @property
+    def ones(self) -> NDArray[np.float64]:
+        """Of the weights."""
+        return self.rows[:, self.groups : 2 * self.groups]
+
+    def across(self, i: int) -> NDArray[np.float64]:
+        """What row i is to be multiplied with another one's by, to give weighted squared differences."""
+        square, one, value = np.split(self.rows[i], [self.groups, 2 * self.groups])
+        return np.concatenate([one, square, -2 * value])
+
+
+def _alike(fields: NDArray[Any], weights: NDArray[Any] | None) -> bool:
+    """Whether all fields miss the same cells, and have the same weights there."""
+    if weights is not None and weights.ndim == 3 and (weights != weights[:1]).any():
+        return False
+    first = np.isnan(fields[0])
+    return all(np.array_equal(np.isnan(field), first) for field in fields[1:])
 
 
 def great_circle(

@@ -3,11 +3,13 @@
 A method of summing pairs (`Plane`, `Sphere`, `Sampled`) gives additive numbers for some fields. Fields that
 are pooled have one label; their numbers are added, over blocks too, and only then turned into lag bins.
 With many labels each block's numbers are binned at once, for bins are smaller than spectra. On dask nothing
-is computed here; a block must hold whole fields and is rechunked if it does not.
+is computed here; a block must hold whole fields and is rechunked if it does not. Small blocks of one label
+are put together, for fields that are summed at once share transforms.
 """
 
 from __future__ import annotations
 
+import math
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PairSums", "gather"]
 
 _FAN_IN = 8
+_TOGETHER = 2**26  # bytes of fields that one task takes
 
 
 class PairSums(Protocol):
@@ -91,6 +94,8 @@ def _blocks(
     from dask.delayed import delayed
 
     whole = fields.chunk(dict.fromkeys(space, -1))
+    if not labels.any():
+        whole = whole.chunk(_larger(whole, space))
     values = whole.data.to_delayed()
     samples = whole.ndim - len(space)
     own = None
@@ -106,6 +111,17 @@ def _blocks(
         at = (*place, *(0 for _ in space))
         mine = own[at] if own is not None else (None if weights is None else shared)
         yield values[at], mine, labels[tuple(s[k] for s, k in zip(spans, place, strict=True))]
+
+
+def _larger(whole: xr.DataArray, space: Sequence[Any]) -> dict[Any, int]:
+    """Sizes of blocks of the other dimensions, the last first, by which a block holds more fields."""
+    left = _TOGETHER // (whole.dtype.itemsize * math.prod(whole.sizes[d] for d in space))
+    sizes: dict[Any, int] = {}
+    for dim in reversed(whole.dims[: whole.ndim - len(space)]):
+        size, most = whole.sizes[dim], max(*whole.chunksizes[dim], left)
+        sizes[dim] = math.ceil(size / math.ceil(size / most))
+        left //= sizes[dim]
+    return sizes
 
 
 def _block(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from xdownscale.diagnostics.variogram.halfway import Halfway
 from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS, Lags
 from xdownscale.diagnostics.variogram.sphere import Sphere, great_circle
 from xdownscale.grid import Axis, Grid
@@ -148,14 +149,14 @@ def test_fields_that_miss_the_same_cells_are_summed_as_others(monkeypatch, weigh
     own = np.random.default_rng(1).random((5, *GRIDS["window"].shape))
     given = {"none": None, "of a cell": own[0], "of a cell and field": own, "of a field": 0 * own + own[0]}
     sphere = Sphere(GRIDS["window"], Lags((0.0, 700.0, 2000.0)), weights != "none")
-    batches, halfway = [], Sphere._halfway
+    batches, made = [], Halfway.of
 
-    def noted(self, *args):
-        made = halfway(self, *args)
-        batches.append((made.groups, made.each))
-        return made
+    def noted(*args, **told):
+        found = made(*args, **told)
+        batches.append((found.groups, found.each))
+        return found
 
-    monkeypatch.setattr(Sphere, "_halfway", noted)
+    monkeypatch.setattr(Halfway, "of", noted)
     found = sphere.add(fields, given[weights])
     shared = gaps == "the same" and weights != "of a cell and field"
     assert batches == [(1, 5) if shared else (5, 1)]

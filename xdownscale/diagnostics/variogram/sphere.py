@@ -7,15 +7,9 @@ along longitude (as in `variogram.plane`), for every two rows with R |dphi| < th
 
 solved for dlambda cuts the lag edges exactly: no pair is compared with an edge by its rounded distance.
 Rows are padded by zeros; where pairs meet on the far side of the globe, the transform is as long as the
-parallel. Where neither that nor directions matter, pairs to the east and west are wanted together: the even
-part c(j) + c(-j) of the correlation, whose spectrum is real. With spectra F at the odd multiples of half a
-step in wavenumber, it is a cosine transform of half the length,
-
-    c(j) + c(-j) = (2/n) sum_k Re(conj(F_1k) F_2k) cos(pi j (2 k + 1) / n),   k = 0 .. n/2 - 1
-
-and pairs, being whole numbers, are counted in float32 where it counts exactly. Fields that miss the same
-cells share the spectra of their weights and of the sum of their squares. A pair's azimuth is the bearing of
-its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
+parallel. Where neither that nor directions matter, pairs to the east and west are wanted together
+(`variogram.halfway`), and pairs, being whole numbers, are counted in float32 where it counts exactly. A
+pair's azimuth is the bearing of its great circle at its middle, with a = cos(phi_1) cos(phi_2) sin(dlambda),
 
     tan(azimuth) = a / (cos(d / 2R) (sin(phi_2) - sin(phi_1)))
 
@@ -32,6 +26,7 @@ import numpy as np
 from scipy import fft
 
 from xdownscale.diagnostics.variogram.cells import Cells
+from xdownscale.diagnostics.variogram.halfway import Halfway, miss_alike
 from xdownscale.diagnostics.variogram.lags import EARTH_RADIUS
 
 if TYPE_CHECKING:
@@ -136,14 +131,15 @@ class Sphere:
             pairs. Additive.
         """
         sums = np.zeros((4, self.lags.size + 1))
-        alike = self.even and _alike(fields, weights)
+        alike = self.even and miss_alike(fields, weights)
         kept = 1 if alike else 3
         size = max(1, _BATCH // (16 * kept * self.grid.y.size * (self.length // 2 + 1)))
         for first in range(0, len(fields), size):
             some = slice(first, first + size)
             own = weights[some] if weights is not None and weights.ndim == 3 else weights
             if self.even:
-                self._add_even(self._halfway(fields[some], own, alike), sums)
+                parts = self._parts(fields[some], own)
+                self._add_even(Halfway.of(parts, len(fields[some]), self.length, alike=alike), sums)
                 continue
             rows = self._transformed(fields[some], own)
             for i in range(self.grid.y.size):
@@ -195,32 +191,7 @@ class Sphere:
         """Their spectra along longitude: (T, 3 or 4, ny, F)."""
         return np.stack([fft.rfft(parts, self.length) for parts in self._parts(fields, weights)])
 
-    def _halfway(self, fields: NDArray[Any], weights: NDArray[Any] | None, alike: bool) -> _Halfway:
-        """Their spectra at odd multiples of half a step, those of weights one for all if they are alike."""
-        groups, half = 1 if alike else len(fields), self.length // 2
-        rows = np.empty((self.grid.y.size, 2 * groups + len(fields), 2, half))
-        valid = (
-            np.empty((self.grid.y.size, groups, 2, half)) if self.weighted else rows[:, groups : 2 * groups]
-        )
-
-        def put(into: NDArray[np.float64], cells: NDArray[np.float64]) -> None:
-            odd = fft.rfft(cells, 2 * self.length)[:, 1::2]
-            into[:, 0], into[:, 1] = odd.real, odd.imag
-
-        squares = np.zeros(self.grid.shape)
-        for t, (square, one, value, *known) in enumerate(self._parts(fields, weights)):
-            put(rows[:, 2 * groups + t], value)
-            squares = squares + square if alike else square
-            if alike and t + 1 < len(fields):
-                continue
-            group = 0 if alike else t
-            put(rows[:, group], squares)
-            put(rows[:, groups + group], one)
-            if self.weighted:
-                put(valid[:, group], known[0])
-        return _Halfway(rows, valid, groups)
-
-    def _add_even(self, halfway: _Halfway, sums: NDArray[np.float64]) -> None:
+    def _add_even(self, halfway: Halfway, sums: NDArray[np.float64]) -> None:
         """Pairs of all rows, without directions."""
         count, each = halfway.valid, halfway.each
         if halfway.groups * self.grid.x.size <= _COUNTED:
@@ -328,48 +299,6 @@ class Sphere:
         east = across * np.sin(dlambda)
         north = np.sqrt(far) * (np.sin(phi) - np.sin(own))
         return distance, np.rad2deg(np.arctan2(np.where(east < _MERIDIAN, 0.0, east), north))
-
-
-@dataclass(frozen=True, eq=False)
-class _Halfway:
-    """Spectra of the rows of fields, real and imaginary, by groups of fields with the same weights.
-
-    Attributes
-    ----------
-    rows : ndarray, shape (ny, 2 groups + T, 2, F)
-        Of w z^2, summed over each group's fields, of each group's w, and of each field's w z.
-    valid : ndarray, shape (ny, groups, 2, F)
-        Of the valid cells.
-    groups : int
-        1, or T.
-    """
-
-    rows: NDArray[np.float64]
-    valid: NDArray[np.float64]
-    groups: int
-
-    @property
-    def each(self) -> int:
-        """Fields of a group."""
-        return int(self.rows.shape[1]) // self.groups - 2
-
-    @property
-    def ones(self) -> NDArray[np.float64]:
-        """Of the weights."""
-        return self.rows[:, self.groups : 2 * self.groups]
-
-    def across(self, i: int) -> NDArray[np.float64]:
-        """What row i is to be multiplied with another one's by, to give weighted squared differences."""
-        square, one, value = np.split(self.rows[i], [self.groups, 2 * self.groups])
-        return np.concatenate([one, square, -2 * value])
-
-
-def _alike(fields: NDArray[Any], weights: NDArray[Any] | None) -> bool:
-    """Whether all fields miss the same cells, and have the same weights there."""
-    if weights is not None and weights.ndim == 3 and (weights != weights[:1]).any():
-        return False
-    first = np.isnan(fields[0])
-    return all(np.array_equal(np.isnan(field), first) for field in fields[1:])
 
 
 def great_circle(

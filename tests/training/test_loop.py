@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -259,9 +260,29 @@ class TestFailure:
 
 class TestAutocast:
     @pytest.mark.parametrize(
-        ("precision", "dtype"),
-        [("auto", torch.float32), ("float32", torch.float32), ("bfloat16", torch.bfloat16)],
+        ("precision", "capability", "dtype"),
+        [
+            ("auto", "AVX512", torch.float32),
+            ("float32", "AVX512", torch.float32),
+            ("bfloat16", "AVX512", torch.bfloat16),
+            ("bfloat16", "AVX2", torch.float32),
+            ("bfloat16", "DEFAULT", torch.float32),
+        ],
     )
-    def test_on_a_cpu(self, precision: str, dtype: torch.dtype) -> None:
+    def test_on_a_cpu(
+        self, precision: str, capability: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
         with autocast("cpu", precision):  # type: ignore[arg-type]
             assert line()(torch.ones(1, 3)).dtype == dtype
+
+    def test_a_training_says_what_it_takes_in_its_place(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        module, run = line(), replace(RUN, steps=2, precision="bfloat16")
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+        with pytest.warns(UserWarning, match="this cpu has no such arithmetic: training in float32"):
+            fit(module, regression(module), run)
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            fit(module, regression(module), replace(RUN, steps=2))
+            fit(module, regression(module), run)

@@ -101,10 +101,14 @@ def _namesake() -> Finding:
 def _machine() -> Iterator[Finding]:
     import torch
 
-    yield Finding("processors", "ok", f"{os.cpu_count()}, torch uses {torch.get_num_threads()} threads")
+    from xdownscale.training.loop import has_bfloat16
+
+    half = "yes" if has_bfloat16("cpu") else "no"
+    threads = f"torch uses {torch.get_num_threads()} threads"
+    yield Finding("processors", "ok", f"{os.cpu_count()}, {threads}, bfloat16 {half}")
     if torch.cuda.is_available():
-        name, half = torch.cuda.get_device_name(0), torch.cuda.is_bf16_supported()
-        yield Finding("cuda", "ok", f"{name}, bfloat16 {'yes' if half else 'no'}")
+        half = "yes" if has_bfloat16("cuda") else "no"
+        yield Finding("cuda", "ok", f"{torch.cuda.get_device_name(0)}, bfloat16 {half}")
     else:
         yield Finding("cuda", "absent", "torch finds no CUDA device: draws run on the processor")
     yield Finding("terminal", "ok", "yes" if sys.stderr.isatty() else "no: no progress bars are shown")

@@ -43,6 +43,8 @@ class PretrainConfig:
         Of the values, for both stages; fitted to the record.
     seed : int, >= 0
     precision : {"auto", "float32", "bfloat16"}
+        Mixed, `bfloat16` is float32 with a warning where a processor has no such arithmetic; `auto` is mixed
+        on a GPU that has it.
 
     Examples
     --------
@@ -129,6 +131,8 @@ class TrainConfig:
         Share of samples at the noise end, where `product="mean"` and the first step live.
     seed : int, >= 0
     precision : {"auto", "float32", "bfloat16"}
+        Mixed, `bfloat16` is float32 with a warning where a processor has no such arithmetic; `auto` is mixed
+        on a GPU that has it.
 
     Examples
     --------

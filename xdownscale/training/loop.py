@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from xdownscale.training.config import Precision
 
-__all__ = ["Run", "autocast", "fit"]
+__all__ = ["Run", "autocast", "fit", "has_bfloat16"]
 
 _BETAS = (0.9, 0.99)
 _DECAY = 1e-4
@@ -41,6 +42,7 @@ class Run:
     learning_rate : float
     ema : float, 0-1
     precision : {"auto", "float32", "bfloat16"}
+        As `autocast`.
     device : str
     folder : Path or None
         Where the state is kept; None keeps none, and a killed training is lost.
@@ -93,11 +95,17 @@ def fit(
         If the folder holds the state of another training.
     FloatingPointError
         If the loss is not finite.
+
+    Warns
+    -----
+    UserWarning
+        If `bfloat16` is asked of a device that would imitate it: float32 is taken.
     """
     weights = {k: p for k, p in module.named_parameters() if p.requires_grad}
     average = {k: p.detach().clone() for k, p in weights.items()}
     optimiser = torch.optim.AdamW(weights.values(), lr=run.learning_rate, betas=_BETAS, weight_decay=_DECAY)
     first = _resume(run, weights, average, optimiser)
+    _warn_of_precision(run)
     running, score = math.nan, None
     for step in range(first, run.steps):
         for group in optimiser.param_groups:
@@ -137,16 +145,33 @@ def autocast(device: str, precision: Precision) -> torch.autocast:
     ----------
     device : str
     precision : {"auto", "float32", "bfloat16"}
+        `bfloat16` is float32 on a device that has no such arithmetic, and would take ten times as long.
 
     Returns
     -------
     torch.autocast
     """
     kind = torch.device(device).type
-    able = kind == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(
-        kind, torch.bfloat16, enabled=precision == "bfloat16" or (precision == "auto" and able)
-    )
+    asked = precision == "bfloat16" or (precision == "auto" and kind == "cuda" and torch.cuda.is_available())
+    return torch.autocast(kind, torch.bfloat16, enabled=asked and has_bfloat16(kind))
+
+
+def has_bfloat16(kind: str) -> bool:
+    """Whether devices of a kind, `cpu` or `cuda`, compute in bfloat16 and do not imitate it."""
+    if kind == "cpu":
+        return "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return kind != "cuda" or torch.cuda.is_bf16_supported()
+
+
+def _warn_of_precision(run: Run) -> None:
+    kind = torch.device(run.device).type
+    if run.precision == "bfloat16" and not has_bfloat16(kind):
+        warnings.warn(
+            f"precision is 'bfloat16', and this {kind} has no such arithmetic: training in float32, which is "
+            "faster here than to imitate it",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _rate(step: int, steps: int) -> float:

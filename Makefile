@@ -47,7 +47,8 @@ notebooks: $(STAMP)
 	$(BIN)/python examples/notebooks/make.py
 
 # The bundled models; each step resumes where it was killed. jja_asia is made from nothing, in three hours on
-# two cores; the other seasons go on from it, with their own days, in some two hours each.
+# two cores that have bfloat16 (`xdownscale doctor` tells), longer on others; the other seasons go on from it, with
+# their own days, in some two hours each.
 ASIA ?= work/asia
 BUNDLED := xdownscale/models/bundled
 RUN := $(BIN)/xdownscale nature-run

@@ -9,15 +9,6 @@ import pytest
 
 from xdownscale.grid import G5NR, MERRA2, Axis, Grid, coarsening, covered, factor, refined
 
-WINDOWS = [
-    ((0, 361), (0, 576)),
-    ((0, 5), (10, 7)),
-    ((340, 21), (0, 1)),
-    ((200, 4), (574, 6)),
-    ((200, 4), (-3, 6)),
-    ((180, 1), (300, 1)),
-]
-
 
 class TestAxis:
     def test_sizes_of_the_two_archives(self) -> None:
@@ -208,14 +199,10 @@ class TestRecords:
 
 
 class TestWindows:
-    @pytest.mark.parametrize(("y", "x"), WINDOWS)
-    def test_covered_undoes_refined(self, y: tuple[int, int], x: tuple[int, int]) -> None:
-        coarse = MERRA2.window(y, x)
+    def test_covered_undoes_refined(self, coarse: Grid) -> None:
         assert covered(refined(coarse, G5NR), MERRA2) == coarse
 
-    @pytest.mark.parametrize(("y", "x"), WINDOWS)
-    def test_refined_holds_every_cell_that_overlaps(self, y: tuple[int, int], x: tuple[int, int]) -> None:
-        coarse = MERRA2.window(y, x)
+    def test_refined_holds_every_cell_that_overlaps(self, coarse: Grid) -> None:
         fine = refined(coarse, G5NR)
         operator = coarsening(fine, coarse)
         np.testing.assert_allclose(operator.y.sum(axis=1), 1.0, atol=1e-10)

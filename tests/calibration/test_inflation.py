@@ -248,7 +248,10 @@ class TestCalibrate:
         found = {"inflation": model.card.inflation["2"], "member_by_member": model.card.member_by_member["2"]}
         assert all(0.333 <= f <= 3 for f in found["inflation"])
         assert found["member_by_member"]["log_deviation"] == [0.0], "it has no climatology"
+        told = model.card.training["calibration"]["2"]
+        assert (told["windows"], told["members"], len(told["ranks"])) == (1, 2, 3)
         kept = {name: getattr(tiny_model.card, name) | {"2": value} for name, value in found.items()}
+        kept["training"] = tiny_model.card.training | {"calibration": {"2": told}}
         assert model.card == replace(tiny_model.card, **kept)
         assert model.denoiser is tiny_model.denoiser
 

@@ -245,7 +245,7 @@ class TestLevels:
     def test_spread_equals_skill_at_each(self) -> None:
         given, other = self.given(0), self.given(1)
         found, plain = self.fitted(given), fit(given)
-        assert len(found.level) == 6
+        assert len(found.level) == 7
         expected = np.interp(found.level, self.KNOTS, [0.5, 1.5])
         np.testing.assert_allclose(np.array(found.level_factor) * found.factor[0], expected, rtol=0.06)
         for level in (-0.5, 1.0, 2.5):
@@ -279,7 +279,7 @@ class TestLevels:
         near = 2 + 1e-7 * rng.random((2, given.truth.size))
         close = replace(given, level=near[0], climate=np.stack([0 * near[1], near[1]]))
         found = fit(close, by_level(close, fit(close)))
-        assert (len(found.level), len(found.log_deviation)) == (6, 20)
+        assert (len(found.level), len(found.log_deviation)) == (7, 20)
 
     def test_of_one_level_or_of_no_spread_are_one(self) -> None:
         given = self.given(4)
@@ -433,7 +433,8 @@ class TestCalibrate:
         np.testing.assert_allclose(multiplied, [gains] * 4)
         assert [day for day, *_ in asked] == [3, 11, 18, 26], "evenly over the thirty"
         assert {row[1:] for row in asked} == {(Sampler("fast", 2), 4, 768)}
-        assert [r is None for r in rounds] == [True] * 4 + [False] * 16, "each round goes on from the last"
+        assert [r is None for r in rounds] == [True] * 4 + [False] * 20, "each round goes on from the last"
+        assert len({id(r) for r in rounds}) == 6, "and what came of the last is told"
 
     def test_windows_of_a_number_begin_with_its_own_noise_and_leave_others_alone(
         self, tiny_model: Downscaler, records: Records, monkeypatch: pytest.MonkeyPatch

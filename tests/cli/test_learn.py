@@ -132,6 +132,13 @@ def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     assert [path.suffix for path in (folder / "windows").iterdir()] == [".safetensors"] * 2
     first, then = (xdownscale.load(folder / f"{n}.safetensors") for n in ("model", "fitted"))
+    assert "calibration" not in first.card.training
+    told = then.card.training["calibration"]
+    assert list(told) == ["2", "4"]
+    for number, said in zip(("2", "4"), result.stdout.splitlines()[-2:], strict=True):
+        assert (told[number]["windows"], told[number]["members"]) == (1, 2)
+        assert said.startswith(f"{number} evaluations, on the windows of the fit (1): spread ")
+        assert f"{told[number]['spread_skill']:.2f} of skill" in said
     assert sorted(then.card.inflation) == ["2", "4"]
     assert first.card.inflation == {}
     for name, weight in first.denoiser.state_dict().items():

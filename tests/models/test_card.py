@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from xdownscale.models.card import SCHEMA_VERSION, Card
+from xdownscale.models.members import MemberByMember
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,20 @@ def test_the_spread_that_was_fitted(make_card: Callable[..., Card]) -> None:
     assert Card.from_json(moved.to_json()) == moved
     assert moved.without("fast").calibrated == ("8",)
     assert usual.without("fast").calibrated == ("2", "16")
+
+
+def test_what_a_fit_came_to_goes_with_it(make_card: Callable[..., Card]) -> None:
+    usual, fitted = make_card(), MemberByMember.from_dict(MOVED)
+    both = usual.with_members("2", fitted, {"windows": 8}).with_members("fast", fitted, {"windows": 48})
+    assert both.member_by_member == {"2": fitted.to_dict(), "fast": fitted.to_dict()}
+    assert both.training == usual.training | {"calibration": {"2": {"windows": 8}, "fast": {"windows": 48}}}
+    assert Card.from_json(both.to_json()) == both
+    assert both.without("2").training["calibration"] == {"fast": {"windows": 48}}
+    assert both.without("2").without("fast").training == usual.training
+    other = make_card(training=usual.training | {"calibration": "by hand"})
+    assert other.with_members("2", fitted, {}).training["calibration"] == {"2": {}}, (
+        "training may hold anything"
+    )
 
 
 def test_synthetic_is_told(make_card: Callable[..., Card]) -> None:

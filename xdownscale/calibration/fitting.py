@@ -124,9 +124,8 @@ def calibrate(
             model = model.with_card(replace(model.card, inflation=model.card.inflation | {key: factors}))
         if windows:
             told = partial(_further, report, done + work([number], crops, 0))
-            moved = member_by_member(model, pairs, some, sampler, members, WIDTH, seed, told, where).to_dict()
-            fitted = model.card.member_by_member | {key: moved}
-            model = model.with_card(replace(model.card, member_by_member=fitted))
+            fitted = member_by_member(model, pairs, some, sampler, members, WIDTH, seed, told, where)
+            model = model.with_card(model.card.with_members(key, *fitted))
         done += work([number], crops, windows)
         report(done)
     alike = partial(correlation, model, pairs, steps=len(batches), seed=seed)

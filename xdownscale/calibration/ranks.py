@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from xdownscale.calibration.windows import Sampled
     from xdownscale.models.members import MemberByMember
 
-__all__ = ["Lean", "Shapes", "bisected", "by_lean", "by_shape", "flat"]
+__all__ = ["Lean", "Shapes", "bisected", "by_lean", "by_shape", "flat", "frequencies"]
 
 _FACTORS = (0.02, 10.0)
 _GROUPS = 10
@@ -38,8 +38,8 @@ _MOST = 1.0
 _HALVINGS = 14
 _SHAPE_HALVINGS = 6
 _STEP, _CLOSE = 0.2, 5e-4  # of the logarithm of a factor
-_LEAN = 0.25
-_SKEWED = 0.1
+_LEAN = 0.125
+_SKEWED = 0.2
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
     """Shift and skew of members with which ranks have less of a share of the first degree, or none.
 
     Shifts take away what climates differ by, and leave to each the share that all cells have together. That
-    the skew takes away: for each unit of it the share grows by some 0.25, conservation included. What was
+    the skew takes away: for each unit of it the share grows by some 0.125, conservation included. What was
     conserved anew differs, and is for the next time.
 
     Parameters
@@ -131,7 +131,7 @@ def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
     Returns
     -------
     Lean
-        By tenths of the climate; the skew -0.1 to 0.1.
+        By tenths of the climate; the skew -0.2 to 0.2.
     """
     groups = cells.by_climate(_GROUPS)
     knots = _knots(groups)
@@ -193,6 +193,13 @@ def _share(cells: Sampled, drawn: NDArray[np.float64], degree: int) -> float:
     shape = np.sqrt(len(ranks)) * shapes[:, degree] * np.sign(signs[degree, degree])
     truth = np.broadcast_to(cells.truth, drawn.shape)
     return float(np.average(shape[_ranks(drawn, truth)], weights=cells.area))
+
+
+def frequencies(cells: Sampled, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How often the truth has each rank among members, beside equal ranks, shape (members + 1,)."""
+    ranks = _ranks(drawn, np.broadcast_to(cells.truth, drawn.shape))
+    found = np.bincount(ranks, weights=cells.area, minlength=len(drawn) + 1)
+    return np.asarray(found / found.mean())
 
 
 def _ranks(drawn: Iterable[NDArray[np.float64]], truth: NDArray[np.float64]) -> NDArray[np.int16]:

@@ -173,6 +173,18 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
             sampler = asdict(model.sampler_of(given["default"]))
             model = model.with_card(replace(model.card, sampler=sampler))
         _keep(model, target, given)
+        for number in numbers if given["windows"] else ():
+            click.echo(_came_to(number, model.card.training["calibration"][str(number)]))
+
+
+def _came_to(number: int | str, told: dict[str, Any]) -> str:
+    """A line on what a fit came to."""
+    name = number if number == "fast" else f"{number} evaluations"
+    return (
+        f"{name}, on the windows of the fit ({told['windows']}): spread {told['spread_skill']:.2f} of skill, "
+        f"{told['linear_spread_skill']:.2f} in the units of the field; ranks of {told['members']} members "
+        f"{min(told['ranks']):.2f} to {max(told['ranks']):.2f} of equal ones"
+    )
 
 
 @click.command(

@@ -10,9 +10,12 @@ from __future__ import annotations
 import html
 import json
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xdownscale.models import schema
+
+if TYPE_CHECKING:
+    from xdownscale.models.members import MemberByMember
 
 __all__ = ["SCHEMA_VERSION", "Card"]
 
@@ -179,10 +182,25 @@ class Card:
 
     def without(self, key: str) -> Card:
         """The card with no spread fitted for a number of evaluations, or for `"fast"`."""
-        inflation, members = dict(self.inflation), dict(self.member_by_member)
-        inflation.pop(key, None)
-        members.pop(key, None)
-        return replace(self, inflation=inflation, member_by_member=members)
+        told = _less(self._calibration, key)
+        return replace(
+            self,
+            inflation=_less(self.inflation, key),
+            member_by_member=_less(self.member_by_member, key),
+            training=_less(self.training, "calibration") | ({"calibration": told} if told else {}),
+        )
+
+    def with_members(self, key: str, fitted: MemberByMember, told: dict[str, Any]) -> Card:
+        """The card with members moved so for a number of evaluations, and what the fit came to."""
+        members = self.member_by_member | {key: fitted.to_dict()}
+        training = self.training | {"calibration": self._calibration | {key: told}}
+        return replace(self, member_by_member=members, training=training)
+
+    @property
+    def _calibration(self) -> dict[str, Any]:
+        """What the fits of the numbers came to; training is free JSON, and may hold anything."""
+        found = self.training.get("calibration")
+        return dict(found) if isinstance(found, dict) else {}
 
     def to_json(self) -> str:
         """The card as JSON text, fields in the order of the class."""
@@ -282,6 +300,10 @@ _SEEN = {"coarse": "history", "fine": "fine history", "upsampled": "history on f
 _BOX = "color:inherit;background:transparent;font-size:90%;max-width:60em"
 _TABLE = "border-collapse:collapse;margin:.4em 0;color:inherit"
 _CELL = "text-align:left;vertical-align:top;padding:.1em .8em .1em 0;border:0;background:transparent"
+
+
+def _less(content: dict[str, Any], key: str) -> dict[str, Any]:
+    return {k: v for k, v in content.items() if k != key}
 
 
 def _parse(text: str) -> dict[str, Any]:

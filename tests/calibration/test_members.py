@@ -13,7 +13,7 @@ import pytest
 from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
 from xdownscale.calibration.members import Sampled, by_band, by_level, fit
-from xdownscale.calibration.ranks import Lean, Shapes
+from xdownscale.calibration.ranks import Lean, Shapes, by_shape
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models.members import MemberByMember, scales, stretched
 from xdownscale.nn.denoiser import Second
@@ -100,6 +100,20 @@ class TestFit:
         assert off[1] > 0.1
         assert module._reliability(many, found) == pytest.approx(1, abs=0.01)
         assert module._reliability(many, plain) < 0.95
+
+    def test_spread_comes_to_skill_where_tails_set_in_far_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """One that sets in at the deviation itself has too much of the fourth degree before it is enough."""
+        rng = np.random.default_rng(8)
+        departure, one = rng.normal(size=(16, 12_000)), np.ones(12_000)
+        truth = stretched(rng.normal(size=one.size), 2.0, 2.0)
+        given = sampled(0 * departure, departure, truth, one, np.zeros((2, one.size)))
+        found = {}
+        for width in (1.0, module._WIDTH):
+            monkeypatch.setattr(module, "_WIDTH", width)
+            found[width] = fit(given, shapes=by_shape(given, fit(given)))
+        assert module._reliability(given, found[1.0]) < 0.96
+        assert module._reliability(given, found[2.0]) == pytest.approx(1, abs=0.01)
+        assert found[2.0].tail == (pytest.approx(2, abs=0.3),)
 
     def test_means_that_know_nothing_give_way_to_the_climate(self) -> None:
         """Where each member's own mean scatters more than the truth does, it goes back to the climate's."""

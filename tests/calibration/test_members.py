@@ -105,15 +105,15 @@ class TestFit:
         """One that sets in at the deviation itself has too much of the fourth degree before it is enough."""
         rng = np.random.default_rng(8)
         departure, one = rng.normal(size=(16, 12_000)), np.ones(12_000)
-        truth = stretched(rng.normal(size=one.size), 2.0, 2.0)
+        truth = stretched(rng.normal(size=one.size), 3.0, 2.0)
         given = sampled(0 * departure, departure, truth, one, np.zeros((2, one.size)))
         found = {}
         for width in (1.0, module._WIDTH):
             monkeypatch.setattr(module, "_WIDTH", width)
             found[width] = fit(given, shapes=by_shape(given, fit(given)))
         assert module._reliability(given, found[1.0]) < 0.96
-        assert module._reliability(given, found[2.0]) == pytest.approx(1, abs=0.01)
-        assert found[2.0].tail == (pytest.approx(2, abs=0.3),)
+        assert module._reliability(given, found[3.0]) == pytest.approx(1, abs=0.01)
+        assert found[3.0].tail == (pytest.approx(2, abs=0.4),)
 
     def test_means_that_know_nothing_give_way_to_the_climate(self) -> None:
         """Where each member's own mean scatters more than the truth does, it goes back to the climate's."""
@@ -220,7 +220,7 @@ class TestLean:
 
         def given(seed: int) -> Sampled:
             plain = cells(seed, np.exp, np.exp, count=200_000)
-            width, error = np.exp(plain.climate[1]), plain.truth - plain.mean[0]
+            width, error = module._WIDTH * np.exp(plain.climate[1]), plain.truth - plain.mean[0]
             shift = np.interp(plain.climate[1], lean.log_deviation, lean.shift)
             return replace(plain, truth=plain.mean[0] + shift + stretched(error, width, 0.0, lean.skew))
 

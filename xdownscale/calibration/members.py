@@ -4,11 +4,11 @@ Scales are judged one by one before (`inflation`); cells are judged here. A netw
 noise wherever it is: too much where the residual hardly varies. Its errors are more peaked and have heavier
 tails than its members: spread that equals skill as a root mean square is too wide for most cells. By the
 cell's climatological deviation, slopes take the mean as near to the truth as it can come and factors make the
-ranks of the truth flat; one tail, beyond twice the members' own deviation there, brings spread to skill. (One
-that sets in at that deviation itself cannot: in summer, where ranks of 16 are without a share of the fourth
-degree, spread was 0.97 of skill at most.) Over all cells, that is: by the level of the coarse field, of
-seven, other factors bring it there at each (`models.members`). The highest is of 0.3 % of the cells, which
-have an eighth of the squares of errors in the quantity's own units.
+ranks of the truth flat; one tail, beyond three times the members' own deviation there, brings spread to
+skill. (One that sets in at that deviation itself cannot: in summer, where ranks of 16 are without a share of
+the fourth degree, spread was 0.97 of skill at most, and 0.99 at twice it.) Over all cells, that is: by the
+level of the coarse field, of seven, other factors bring it there at each (`models.members`). The highest is
+of 0.3 % of the cells, which have an eighth of the squares of errors in the quantity's own units.
 
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
@@ -56,7 +56,7 @@ _SLOPES = (0.0, 2.0)
 _ONE_SLOPE = 0.01
 _REACHES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
 _TAILS = (0.01, 30.0)
-_WIDTH = 2.0  # of the members' own deviation
+_WIDTH = 3.0  # of the members' own deviation
 _BY_LEVEL = (0.2, 5.0)
 _BANDS = 4
 _MANY = 16
@@ -180,8 +180,8 @@ def fit(
     Returns
     -------
     MemberByMember
-        Slopes between 0 and 2, by least squares; factors between 0.02 and 10; widths, twice the members' own
-        deviation; the tail, 0.01 to 30.
+        Slopes between 0 and 2, by least squares; factors between 0.02 and 10; widths, three times the
+        members' own deviation; the tail, 0.01 to 30.
 
     Raises
     ------

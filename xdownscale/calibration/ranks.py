@@ -38,8 +38,8 @@ _MOST = 1.0
 _HALVINGS = 14
 _SHAPE_HALVINGS = 6
 _STEP, _CLOSE = 0.2, 5e-4  # of the logarithm of a factor
-_LEAN = 0.125
-_SKEWED = 0.2
+_LEAN = 0.08
+_SKEWED = 0.3
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
     """Shift and skew of members with which ranks have less of a share of the first degree, or none.
 
     Shifts take away what climates differ by, and leave to each the share that all cells have together. That
-    the skew takes away: for each unit of it the share grows by some 0.125, conservation included. What was
+    the skew takes away: for each unit of it the share grows by some 0.08, conservation included. What was
     conserved anew differs, and is for the next time.
 
     Parameters
@@ -131,7 +131,7 @@ def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
     Returns
     -------
     Lean
-        By tenths of the climate; the skew -0.2 to 0.2.
+        By tenths of the climate; the skew -0.3 to 0.3.
     """
     groups = cells.by_climate(_GROUPS)
     knots = _knots(groups)

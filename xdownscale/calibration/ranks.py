@@ -161,12 +161,12 @@ def _shape(cells: Sampled, fitted: MemberByMember, tail: float) -> tuple[float, 
 
     Of members of these in place of what was fitted, one factor on all departures fitted anew.
     """
-    still = replace(fitted, scatter=())
-    centre = replace(cells, departure=0 * cells.departure).moved(still)
+    centre = fitted.centre(cells.mean, cells.climate) + cells.change
 
     def share(scatter: float, tail: float) -> float:
         alike = len(fitted.tail)
-        moved = cells.moved(replace(fitted, tail=(tail,) * alike, scatter=(scatter,) * alike)) - centre
+        tried = replace(fitted, tail=(tail,) * alike, scatter=(scatter,) * alike)
+        moved = tried.departing(cells.departure, cells.climate, cells.level, cells.chance)
         return _share(cells, centre + flat(centre, moved, cells) * moved, 4)
 
     scatter = _least(lambda scatter: share(scatter, tail), _MOST)
@@ -191,23 +191,23 @@ def _share(cells: Sampled, drawn: NDArray[np.float64], degree: int) -> float:
     ranks = np.arange(len(drawn) + 1) - len(drawn) / 2
     shapes, signs = np.linalg.qr(ranks[:, None] ** np.arange(degree + 1))
     shape = np.sqrt(len(ranks)) * shapes[:, degree] * np.sign(signs[degree, degree])
-    truth = np.broadcast_to(cells.truth, drawn.shape)
-    return float(np.average(shape[_ranks(drawn, truth)], weights=cells.area))
+    return float(shape @ frequencies(cells, drawn) / len(shape))
 
 
 def frequencies(cells: Sampled, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     """How often the truth has each rank among members, beside equal ranks, shape (members + 1,)."""
-    ranks = _ranks(drawn, np.broadcast_to(cells.truth, drawn.shape))
-    found = np.bincount(ranks, weights=cells.area, minlength=len(drawn) + 1)
-    return np.asarray(found / found.mean())
+    return _frequencies(drawn, np.broadcast_to(cells.truth, drawn.shape), cells.area)
 
 
-def _ranks(drawn: Iterable[NDArray[np.float64]], truth: NDArray[np.float64]) -> NDArray[np.int16]:
-    """Members below the truth in each cell; of one member after the other, so that few cells are copied."""
+def _frequencies(
+    drawn: Iterable[NDArray[np.float64]], truth: NDArray[np.float64], area: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Of each member's own truth; of one member after the other, so that few cells are copied."""
     ranks = np.zeros(truth.shape[1], dtype=np.int16)
     for member, known in zip(drawn, truth, strict=True):
         ranks += member < known
-    return ranks
+    found = np.bincount(ranks, weights=area, minlength=len(truth) + 1)
+    return np.asarray(found / found.mean())
 
 
 def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled) -> float:
@@ -230,8 +230,8 @@ def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled
     to_go = cells.truth - centre
 
     def too_many(log_factor: float) -> float:
-        rank = _ranks((np.exp(log_factor) * one for one in moved), to_go)
-        return float(np.average(outer[rank], weights=cells.area) - outer.mean())
+        found = _frequencies((np.exp(log_factor) * one for one in moved), to_go, cells.area)
+        return float((outer * found).mean() - outer.mean())
 
     return float(np.exp(_root(too_many, *np.log(_FACTORS))))
 

@@ -184,38 +184,55 @@ class MemberByMember:
         ValueError
             If there is a scatter, and no noise.
         """
-        if self.scatter and chance is None:
-            raise ValueError(
-                "members have scales of their own, and no noise is given to draw them: give chance"
-            )
+        return self.centre(mean, climate) + self.departing(departure, climate, level, chance)
+
+    def centre(self, mean: Any, climate: Any) -> Any:
+        """What a member departs from, of its mean and the climate as `moved` has them; as the mean."""
         normal, log_deviation = climate
-        tensors = not isinstance(mean, np.ndarray)
-        if tensors:
-            normal, log_deviation, level = normal.to(mean), log_deviation.cpu().numpy(), level.cpu().numpy()
-        none = (0.0,) * len(self.log_deviation)
-        found = [
-            np.interp(log_deviation, self.log_deviation, values)
-            for values in (
-                self.slope,
-                self.factor,
-                self.width,
-                self.tail,
-                self.shift or none,
-                self.skew or none,
-                self.far_slope or self.slope,
-                self.reach or self.width,
-            )
-        ]
-        found.append(np.interp(level, self.level, self.level_factor))
-        if self.scatter:
-            found.append(scales(chance, np.interp(log_deviation, self.log_deviation, self.scatter)))
-        slope, factor, width, tail, shift, skew, far_slope, reach, by_level, *own = (
-            mean.new_tensor(f) if tensors else f for f in found
+        normal = normal if isinstance(mean, np.ndarray) else normal.to(mean)
+        slopes = self.slope, self.far_slope or self.slope, self.reach or self.width
+        slope, far_slope, reach, shift = self._by_climate(
+            mean, log_deviation, *slopes, self.shift or (0.0,) * len(self.slope)
         )
-        if own:
-            departure = departure * own[0]
-        departure = by_level * factor * stretched(departure, width, tail, skew)
-        return normal + shift + bent(mean - normal, slope, far_slope, reach) + departure
+        return normal + shift + bent(mean - normal, slope, far_slope, reach)
+
+    def departing(
+        self, departure: Any, climate: Any, level: Any, chance: NDArray[np.float64] | None = None
+    ) -> Any:
+        """How far a member departs from its centre, of what `moved` has; as the departure.
+
+        Raises
+        ------
+        ValueError
+            If there is a scatter, and no noise.
+        """
+        _, log_deviation = climate
+        if self.scatter:
+            if chance is None:
+                raise ValueError(
+                    "members have scales of their own, and no noise is given to draw them: give chance"
+                )
+            scatter = np.interp(_array(log_deviation), self.log_deviation, self.scatter)
+            departure = departure * _like(departure, scales(chance, scatter))
+        factor, width, tail, skew = self._by_climate(
+            departure, log_deviation, self.factor, self.width, self.tail, self.skew or (0.0,) * len(self.tail)
+        )
+        by_level = _like(departure, np.interp(_array(level), self.level, self.level_factor))
+        return by_level * factor * stretched(departure, width, tail, skew)
+
+    def _by_climate(self, like: Any, log_deviation: Any, *values: tuple[float, ...]) -> list[Any]:
+        """Values between the knots of the climate."""
+        at = _array(log_deviation)
+        return [_like(like, np.interp(at, self.log_deviation, each)) for each in values]
+
+
+def _array(x: Any) -> NDArray[Any]:
+    return x if isinstance(x, np.ndarray) else np.asarray(x.cpu().numpy())
+
+
+def _like(x: Any, values: NDArray[Any]) -> Any:
+    """An array as it is beside arrays, a tensor beside tensors."""
+    return values if isinstance(x, np.ndarray) else x.new_tensor(values)
 
 
 def bent(offset: Any, near: Any, far: Any, reach: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,12 @@ class TestOutcome:
         assert narrow["spread_skill"] < 0.6
         assert narrow["ranks"][0] > 1.5
         assert narrow["ranks"][-1] > 1.5
+
+    def test_what_is_not_a_number_is_not_told(self) -> None:
+        """A card is JSON, and holds none."""
+        still = given(0.0)
+        told = outcome(replace(still, truth=0 * still.truth), STILL, np.exp)
+        assert (told["spread_skill"], told["linear_spread_skill"]) == (None, None)
 
     def test_ranks_are_from_the_lowest_on(self) -> None:
         ranks = outcome(given(1.0, bias=1.0), STILL, np.exp)["ranks"]

@@ -137,8 +137,8 @@ def test_calibrate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(told) == ["2", "4"]
     for number, said in zip(("2", "4"), result.stdout.splitlines()[-2:], strict=True):
         assert (told[number]["windows"], told[number]["members"]) == (1, 2)
-        assert said.startswith(f"{number} evaluations, on the windows of the fit (1): spread ")
-        assert f"{told[number]['spread_skill']:.2f} of skill" in said
+        assert said.startswith(f"{number} evaluations, on the windows of the fit (1): spread over skill ")
+        assert f" {told[number]['spread_skill']:.2f}, " in said
     assert sorted(then.card.inflation) == ["2", "4"]
     assert first.card.inflation == {}
     for name, weight in first.denoiser.state_dict().items():

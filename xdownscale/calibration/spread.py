@@ -36,12 +36,14 @@ def outcome(
     -------
     dict
         ``members``; ``spread_skill`` of the residual and ``linear_spread_skill`` in own units; ``ranks``, how
-        often the truth has each of the ranks from the lowest on, beside equal ones. As a card holds them.
+        often the truth has each of the ranks from the lowest on, beside equal ones. As a card holds them;
+        None for what is not a number, as where nothing errs.
     """
     drawn = cells.moved(fitted)
 
-    def of(drawn: NDArray[Any], truth: NDArray[Any]) -> float:
-        return round(ratio(*(each.sum() for each in squares(drawn, truth, cells.area))), 4)
+    def of(drawn: NDArray[Any], truth: NDArray[Any]) -> float | None:
+        found = ratio(*(each.sum() for each in squares(drawn, truth, cells.area)))
+        return round(found, 4) if np.isfinite(found) else None
 
     return {
         "members": len(drawn),

@@ -180,9 +180,13 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
 def _came_to(number: int | str, told: dict[str, Any]) -> str:
     """A line on what a fit came to."""
     name = number if number == "fast" else f"{number} evaluations"
+    spread, own = (
+        "not known" if told[key] is None else f"{told[key]:.2f}"
+        for key in ("spread_skill", "linear_spread_skill")
+    )
     return (
-        f"{name}, on the windows of the fit ({told['windows']}): spread {told['spread_skill']:.2f} of skill, "
-        f"{told['linear_spread_skill']:.2f} in the units of the field; ranks of {told['members']} members "
+        f"{name}, on the windows of the fit ({told['windows']}): spread over skill {spread}, "
+        f"{own} in the units of the field; ranks of {told['members']} members "
         f"{min(told['ranks']):.2f} to {max(told['ranks']):.2f} of equal ones"
     )
 

@@ -288,5 +288,5 @@ def test_gains_of_bands_are_fitted(records: Records, card: Card, monkeypatch: py
     fitted = found.card.member_by_member["fast"]
     assert fitted["band_gain"] == [pytest.approx(0.9 / 0.6, rel=0.04)] * 4
     assert fitted["factor"] == [pytest.approx(1, rel=0.04)]
-    assert fitted["width"] == [pytest.approx(0.9, rel=0.02)]
+    assert fitted["width"] == [pytest.approx(3 * 0.9, rel=0.02)]
     assert fitted["tail"][0] < 0.1

@@ -109,7 +109,7 @@ def member_by_member(
     gains = by_band([window.first(members) for window in windows])
     windows = [window.by_band(gains) for window in windows]
     fitted = _settled(windows, members, many)
-    cells = Sampled.joined([window.cells(fitted).first(members) for window in windows])
+    cells = Sampled.joined([window.first(members).cells(fitted) for window in windows])
     told = outcome(cells, fitted, partial(_own_units, model, cells.level))
     return replace(fitted, band_gain=_short(gains)), {"windows": len(windows), **told}
 

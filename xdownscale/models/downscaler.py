@@ -72,7 +72,7 @@ class Downscaler:
     >>> import xdownscale
     >>> model = xdownscale.resolve("jja_asia")
     >>> model, model.history, model.sampler
-    (<Downscaler jja_asia 0.11.0: flow, 1,389,020 weights>, 5, Sampler(name='fast', evaluations=2))
+    (<Downscaler jja_asia 0.12.0: flow, 1,389,020 weights>, 5, Sampler(name='fast', evaluations=2))
     """
 
     def __init__(

@@ -146,7 +146,7 @@ def check_model(
     Examples
     --------
     >>> print(check_model("jja_asia", only=["card", "grid", "units"]))
-    jja_asia 0.11.0: 3 promises kept, 0 broken
+    jja_asia 0.12.0: 3 promises kept, 0 broken
       card                kept            equal
       grid                kept            off by ... cells
       units               kept            ...

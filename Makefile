@@ -123,21 +123,24 @@ jja_state: $(STAMP)
 		--coarse $(ASIA)/$(SEASON)_unseen_2005.zarr/coarse --truth $(ASIA)/$(SEASON)_unseen_2005.zarr \
 		--lat 28 38 --lon 40 55 --first 20 --days 60 --members 8 --out $(ASIA)/$@.nc --overwrite
 
-# Scores of a season's model on days of two seasons of weather that it has not seen, onto its card and into $(ASIA):
-# by STEPS evaluations on a box, there with smoothed input too, then by its default beside RIVALS on the whole domain.
-# make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
+# Scores of a season's model on days of seasons of weather that it has not seen, YEAR:SEED, onto its card and into
+# $(ASIA): of two of them by STEPS evaluations on a box, there with smoothed input too, then of all by its default
+# beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
+UNSEEN := 2005:3 2011:6
 BOX ?= --lat 20 36 --lon 41 66 --members 4 --every 18
 STEPS ?= 2 4 8 16
 RIVALS ?=
-SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(1) \
-	$(foreach year,2005 2011,--coarse $(ASIA)/$*_unseen_$(year).zarr/coarse --truth $(ASIA)/$*_unseen_$(year).zarr) \
+SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors \
+	$(foreach run,$(1),--coarse $(call SCORED,$(run))/coarse --truth $(call SCORED,$(run))) \
 	--months $(MONTHS) --first 10 --block 1 --write --overwrite
+SCORED = $(ASIA)/$*_unseen_$(firstword $(subst :, ,$(1))).zarr
+TWO = $(wordlist 1,2,$(UNSEEN))
 score_%: $(STAMP)
-	$(RUN) $(ASIA)/$*_unseen_2005.zarr --start 2005-$(FIRST) --days 96 --seed 3
-	$(RUN) $(ASIA)/$*_unseen_2011.zarr --start 2011-$(FIRST) --days 96 --seed 6
-	for n in $(STEPS); do $(call SCORE) $(BOX) --evaluations $$n || exit 1; done
-	$(call SCORE) $(BOX) --smoothing 1
-	$(call SCORE,$(RIVALS)) --every 12 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
+	for run in $(UNSEEN); do $(RUN) $(ASIA)/$*_unseen_$${run%:*}.zarr --start $${run%:*}-$(FIRST) --days 96 \
+		--seed $${run#*:} || exit 1; done
+	for n in $(STEPS); do $(call SCORE,$(TWO)) $(BOX) --evaluations $$n || exit 1; done
+	$(call SCORE,$(TWO)) $(BOX) --smoothing 1
+	$(call SCORE,$(UNSEEN)) $(RIVALS) --every 12 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
 score_djf_asia: FIRST := 11-28
 score_djf_asia: MONTHS := 12,1,2
 score_mam_asia: FIRST := 02-25

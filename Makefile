@@ -53,14 +53,14 @@ ASIA ?= work/asia
 BUNDLED := xdownscale/models/bundled
 RUN := $(BIN)/xdownscale nature-run
 SEASONS := djf_asia mam_asia son_asia
-djf_asia: FIRST := 11-28
-djf_asia: MONTHS := 12,1,2
-mam_asia: FIRST := 02-25
-mam_asia: MONTHS := 3,4,5
-jja_asia: FIRST := 05-28
-jja_asia: MONTHS := 6,7,8
-son_asia: FIRST := 08-28
-son_asia: MONTHS := 9,10,11
+djf_asia score_djf_asia: FIRST := 11-28
+djf_asia score_djf_asia: MONTHS := 12,1,2
+mam_asia score_mam_asia: FIRST := 02-25
+mam_asia score_mam_asia: MONTHS := 3,4,5
+jja_asia score_jja_asia: FIRST := 05-28
+jja_asia score_jja_asia: MONTHS := 6,7,8
+son_asia score_son_asia: FIRST := 08-28
+son_asia score_son_asia: MONTHS := 9,10,11
 SEASON = $@
 PAIRS = --coarse $(ASIA)/$(SEASON)_2005.zarr/coarse --coarse $(ASIA)/$(SEASON)_2006.zarr/coarse \
 	--fine $(ASIA)/$(SEASON)_2005.zarr --fine $(ASIA)/$(SEASON)_2006.zarr --months $(MONTHS)
@@ -141,14 +141,6 @@ score_%: $(STAMP)
 	for n in $(STEPS); do $(call SCORE,$(TWO)) $(BOX) --evaluations $$n || exit 1; done
 	$(call SCORE,$(TWO)) $(BOX) --smoothing 1
 	$(call SCORE,$(UNSEEN)) $(RIVALS) --every 12 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html
-score_djf_asia: FIRST := 11-28
-score_djf_asia: MONTHS := 12,1,2
-score_mam_asia: FIRST := 02-25
-score_mam_asia: MONTHS := 3,4,5
-score_jja_asia: FIRST := 05-28
-score_jja_asia: MONTHS := 6,7,8
-score_son_asia: FIRST := 08-28
-score_son_asia: MONTHS := 9,10,11
 
 # torch first and by its exact version, so that a CPU build offered locally is preferred to the much larger default
 $(STAMP): pyproject.toml constraints.txt

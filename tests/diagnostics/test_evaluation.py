@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -100,6 +100,18 @@ def test_provenance_and_round_trip(case: Callable, tmp_path: object, monkeypatch
     found.to_netcdf(file)
     with xr.open_dataset(file) as back:
         xr.testing.assert_identical(back.load(), found)
+
+
+def test_the_truths_semivariogram_is_made_once(case: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def counted(da: xr.DataArray, **options: Any) -> xr.Dataset:
+        seen.append("realization" in da.dims)
+        return semivariogram(da, **options)
+
+    monkeypatch.setattr("xdownscale.diagnostics.evaluation.semivariogram", counted)
+    evaluate(*case(days=2, members=2), baselines=["nearest", "bilinear"], windows=[])
+    assert seen == [False, True, False, False], "the truth, and each of the sources"
 
 
 def test_names_do_not_collide() -> None:

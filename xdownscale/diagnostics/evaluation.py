@@ -52,16 +52,23 @@ class Diagnostic:
         (fields, truth) -> Dataset, from lazy arrays (time, [realization,] lat, lon) and (time, lat, lon).
     spaces : tuple of {"linear", "log"}
         In which it is run.
+    of_truth : callable, optional
+        What `of` is given in the truth's place, made of it once for all sources.
     """
 
     name: str
-    of: Callable[[xr.DataArray, xr.DataArray], xr.Dataset]
+    of: Callable[[xr.DataArray, Any], xr.Dataset]
     spaces: tuple[str, ...] = ("linear",)
+    of_truth: Callable[[xr.DataArray], Any] | None = None
 
 
-def _semivariogram(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
-    """Members pooled as variograms, beside the truth's and over it, on the truth's lags to at most 800 km."""
-    seen = semivariogram(truth, model=None, max_lag=_farthest(truth))
+def _seen_semivariogram(truth: xr.DataArray) -> xr.Dataset:
+    """The truth's, to at most 800 km."""
+    return semivariogram(truth, model=None, max_lag=_farthest(truth)).compute()
+
+
+def _semivariogram(fields: xr.DataArray, seen: xr.Dataset) -> xr.Dataset:
+    """Members pooled as variograms, beside the truth's and over it, on the truth's lags."""
     bounds = seen["lag_bounds"].values
     edges = [float(edge) for edge in (*bounds[:, 0], bounds[-1, 1])]
     ours = semivariogram(fields, model=None, lags=edges)
@@ -95,7 +102,7 @@ def _wasserstein(fields: xr.DataArray, truth: xr.DataArray) -> xr.Dataset:
 
 DIAGNOSTICS = (
     Diagnostic("spectrum", lambda fields, truth: spectrum(fields, truth=truth), _SPACES),
-    Diagnostic("semivariogram", _semivariogram, ("log",)),
+    Diagnostic("semivariogram", _semivariogram, ("log",), _seen_semivariogram),
     Diagnostic("wasserstein", _wasserstein, _SPACES),
 )
 
@@ -218,7 +225,8 @@ def _run(one: Diagnostic, comparison: Comparison, floor: float) -> xr.Dataset:
     for space in one.spaces:
         low = floor if space == "log" else None
         truth = comparison.seen(low)
-        each = [one.of(comparison.labelled(s, low), truth).compute() for s in comparison.sources]
+        given = truth if one.of_truth is None else one.of_truth(truth)
+        each = [one.of(comparison.labelled(s, low), given).compute() for s in comparison.sources]
         spaces.append(xr.concat(each, xr.Variable("source", names), combine_attrs="drop_conflicts"))
     if len(spaces) == 1:
         return _prefixed(spaces[0], one.name)

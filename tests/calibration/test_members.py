@@ -376,11 +376,13 @@ class TestCalibrate:
             assert judged == [(*shape, before) for before in (0, 1, 1, 1) for shape in each]
 
     @pytest.mark.parametrize("of", range(1, 8))
-    def test_windows_of_many_members_lie_in_every_place(self, of: int) -> None:
-        many = module._with_many(60, of)
-        in_place = np.bincount(np.arange(60) % of, weights=many, minlength=of)
-        assert in_place.min() >= 60 // of // 2
+    @pytest.mark.parametrize(("windows", "every"), [(25, 2), (48, 2), (60, 3), (96, 4)])
+    def test_windows_of_many_members_lie_in_every_place(self, windows: int, every: int, of: int) -> None:
+        many = module._with_many(windows, of)
+        in_place = np.bincount(np.arange(windows) % of, weights=many, minlength=of)
+        assert in_place.min() >= windows // of // every
         assert np.ptp(in_place) <= 1
+        assert many.sum() <= 25
         assert not module._with_many(24, of).any()
 
     def test_a_killed_one_goes_on_to_the_same_fit(

@@ -66,7 +66,8 @@ def calibrate(
     windows : int
         In all, of days evenly spread over the record. Its domain falls into equal ones of some 768 cells a
         side, which take turns. One with four members takes some 10 s of an idle core for each evaluation. Of
-        25 or more every second one has 16 members, and shift, skew and scatter of members are fitted, too.
+        25 or more every second one, but some 24 at most, has 16 members, and shift, skew and scatter of
+        members are fitted, too.
     seed : int
     folder : path, optional
         Where the draws of windows are kept, 7 MB for each member and window; a calibration that was killed

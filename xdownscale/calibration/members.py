@@ -13,8 +13,8 @@ of 0.3 % of the cells, which have an eighth of the squares of errors in the quan
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
 
-25 windows or more tell how members lean, and every second of them, which has 16 members, what scatter of
-their own scales goes with each tail (`ranks`); all else is fitted with these.
+25 windows or more tell how members lean, and some of them, which have 16 members, what scatter of their own
+scales goes with each tail (`ranks`); all else is fitted with these.
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
 factors are fitted with what conservation changed, the factors of the levels, shift, skew and the scatter of
@@ -23,6 +23,7 @@ each tail held as they were, these are made anew with them, and so on for five r
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ _BANDS = 4
 _MANY = 16
 _FROM = 25
 _EVERY = 2
+_ENOUGH = 24
 _GAINS = (0.5, 2.0)
 
 
@@ -87,7 +89,7 @@ def member_by_member(
         Positions among the days of the pairs.
     sampler : Sampler
     members : int, >= 2
-        Of a window; 16 at least of every second one, where there are 25 windows or more.
+        Of a window; where there are 25 windows or more, 16 at least of every second one, or of some 24.
     side : int [fine cells]
     seed : int
     report : callable
@@ -122,9 +124,10 @@ def _own_units(
 
 
 def _with_many(windows: int, of: int) -> NDArray[np.bool_]:
-    """Which windows have many members: in each of the places that take turns, every second."""
+    """Which windows have many members: every second of each place that takes turns, some 24 at most."""
     turn, place = np.divmod(np.arange(windows), of)
-    return np.asarray((turn + place) % _EVERY == 0) & (windows >= _FROM)
+    every = max(_EVERY, math.ceil(windows / _ENOUGH))
+    return np.asarray((turn + place) % every == 0) & (windows >= _FROM)
 
 
 def _settled(windows: Sequence[Window], members: int, many: NDArray[np.bool_]) -> MemberByMember:

@@ -69,22 +69,26 @@ $(RUN) $(ASIA)/$@_2005.zarr --start 2005-$(FIRST) --days 96 --seed 1
 $(RUN) $(ASIA)/$@_2006.zarr --start 2006-$(FIRST) --days 96 --seed 1
 endef
 TRAIN = $(BIN)/xdownscale train $(PAIRS) --no-calibrate --half --overwrite --card recipes/$@/card.json
-# a second network for two evaluations, and the spread, fitted on four seasons of other weather
+# Runs of other weather, YEAR:SEED in $(1), for the model $(2): made, and as the options --coarse and --$(3)
+OTHER = $(ASIA)/$(2)_$(1)_other.zarr
+SIMULATE = for run in $(1); do $(RUN) $(call OTHER,$${run%:*},$(2)) --start $${run%:*}-$(FIRST) --days 96 \
+	--seed $${run\#*:} || exit 1; done
+YEARS = $(foreach run,$(1),$(firstword $(subst :, ,$(run))))
+RECORDS = $(foreach year,$(call YEARS,$(1)),--coarse $(call OTHER,$(year),$(2))/coarse --$(3) $(call OTHER,$(year),$(2)))
+# a second network for two evaluations, and the spread, fitted on seasons of other weather
+HELD_OUT := 2007:4 2009:5 2013:7 2015:8
+WINDOWS := 48
 define FINISHED
 $(BIN)/xdownscale distil $(ASIA)/$@.safetensors $(ASIA)/$@_distilled.safetensors $(PAIRS) \
 	--half --overwrite --config recipes/$@/distil.json --folder $(ASIA)/$@_distilled
-$(RUN) $(ASIA)/$@_valid_2007.zarr --start 2007-$(FIRST) --days 96 --seed 4
-$(RUN) $(ASIA)/$@_valid_2009.zarr --start 2009-$(FIRST) --days 96 --seed 5
-$(RUN) $(ASIA)/$@_valid_2013.zarr --start 2013-$(FIRST) --days 96 --seed 7
-$(RUN) $(ASIA)/$@_valid_2015.zarr --start 2015-$(FIRST) --days 96 --seed 8
-$(CALIBRATE) $(ASIA)/$@_distilled.safetensors $(ASIA)/$@_to_8.safetensors $(HELD_OUT) --evaluations 2,4,8
-$(CALIBRATE) $(ASIA)/$@_to_8.safetensors $(ASIA)/$@_to_16.safetensors $(HELD_OUT) --evaluations 16 --windows 4
-$(CALIBRATE) $(ASIA)/$@_to_16.safetensors $(BUNDLED)/$@.safetensors $(HELD_OUT) --evaluations fast \
-	--windows 48 --folder $(ASIA)/$@_windows --default fast
+$(call SIMULATE,$(HELD_OUT),$@)
+$(CALIBRATE) $(ASIA)/$@_distilled.safetensors $(ASIA)/$@_to_8.safetensors $(VALIDATION) --evaluations 2,4,8
+$(CALIBRATE) $(ASIA)/$@_to_8.safetensors $(ASIA)/$@_to_16.safetensors $(VALIDATION) --evaluations 16 --windows 4
+$(CALIBRATE) $(ASIA)/$@_to_16.safetensors $(BUNDLED)/$@.safetensors $(VALIDATION) --evaluations fast \
+	--windows $(WINDOWS) --folder $(ASIA)/$@_windows --default fast
 endef
 CALIBRATE = $(BIN)/xdownscale calibrate --half --overwrite
-HELD_OUT = $(foreach year,2007 2009 2013 2015,--coarse $(ASIA)/$(SEASON)_valid_$(year).zarr/coarse \
-	--fine $(ASIA)/$(SEASON)_valid_$(year).zarr) --months $(MONTHS)
+VALIDATION = $(call RECORDS,$(HELD_OUT),$(SEASON),fine) --months $(MONTHS)
 
 .PHONY: $(SEASONS) unet_asia vae_asia jja_state
 $(SEASONS): $(STAMP)
@@ -115,29 +119,28 @@ unet_asia vae_asia: $(STAMP)
 # jja_asia, told the day before as well, and sixty days of its own days. `make jja_asia` comes first.
 jja_state: SEASON := jja_asia
 jja_state: MONTHS := 6,7,8
+jja_state: FIRST := 05-28
+jja_state: ROLLED := 2005:3
 jja_state: $(STAMP)
 	$(TRAIN) $(ASIA)/$@_trained.safetensors --start jja_asia --config recipes/$@/train.json --folder $(ASIA)/$@
-	$(CALIBRATE) $(ASIA)/$@_trained.safetensors $(ASIA)/$@.safetensors $(HELD_OUT) --evaluations 4 --default 4
-	$(RUN) $(ASIA)/$(SEASON)_unseen_2005.zarr --start 2005-05-28 --days 96 --seed 3
+	$(CALIBRATE) $(ASIA)/$@_trained.safetensors $(ASIA)/$@.safetensors $(VALIDATION) --evaluations 4 --default 4
+	$(call SIMULATE,$(ROLLED),$(SEASON))
 	$(BIN)/xdownscale evaluate $(ASIA)/$@.safetensors --task rollout \
-		--coarse $(ASIA)/$(SEASON)_unseen_2005.zarr/coarse --truth $(ASIA)/$(SEASON)_unseen_2005.zarr \
+		$(call RECORDS,$(ROLLED),$(SEASON),truth) \
 		--lat 28 38 --lon 40 55 --first 20 --days 60 --members 8 --out $(ASIA)/$@.nc --overwrite
 
-# Scores of a season's model on days of seasons of weather that it has not seen, YEAR:SEED, onto its card and into
+# Scores of a season's model on days of seasons of weather that it has not seen, onto its card and into
 # $(ASIA): of two of them by STEPS evaluations on a box, there with smoothed input too, then of all by its default
 # beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
 UNSEEN := 2005:3 2011:6
 BOX ?= --lat 20 36 --lon 41 66 --members 4 --every 18
 STEPS ?= 2 4 8 16
 RIVALS ?=
-SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors \
-	$(foreach run,$(1),--coarse $(call SCORED,$(run))/coarse --truth $(call SCORED,$(run))) \
+SCORE = $(BIN)/xdownscale evaluate $(BUNDLED)/$*.safetensors $(call RECORDS,$(1),$*,truth) \
 	--months $(MONTHS) --first 10 --block 1 --write --overwrite
-SCORED = $(ASIA)/$*_unseen_$(firstword $(subst :, ,$(1))).zarr
 TWO = $(wordlist 1,2,$(UNSEEN))
 score_%: $(STAMP)
-	for run in $(UNSEEN); do $(RUN) $(ASIA)/$*_unseen_$${run%:*}.zarr --start $${run%:*}-$(FIRST) --days 96 \
-		--seed $${run#*:} || exit 1; done
+	$(call SIMULATE,$(UNSEEN),$*)
 	for n in $(STEPS); do $(call SCORE,$(TWO)) $(BOX) --evaluations $$n || exit 1; done
 	$(call SCORE,$(TWO)) $(BOX) --smoothing 1
 	$(call SCORE,$(UNSEEN)) $(RIVALS) --every 12 --out $(ASIA)/$*.nc --report $(ASIA)/$*.html

@@ -71,6 +71,19 @@ class TestFit:
         assert np.sqrt(((centre - other.mean) ** 2).mean()) < 0.03, "slopes of 1, of means of deviation 1"
         assert module._reliability(other, found) == pytest.approx(1, abs=0.03)
 
+    def test_single_precision_is_enough(self) -> None:
+        """As windows are sampled; what is counted in it stays in it, or nothing would be gained."""
+        given = cells(0, lambda c: np.full_like(c, 0.5), np.exp, tails=5.0)
+        given = replace(given, chance=np.random.default_rng(4).normal(size=given.mean.shape))
+        single = given.single()
+        shapes = Shapes((0.1, 1.0), (-0.5, 0.5), np.full((2, 2), 0.2), np.full((2, 2), 0.5))
+        lean = Lean((-0.5, 0.5), np.array([0.01, -0.02]), 0.05)
+        found, other = (fit(of, by_level(of, fit(of)), shapes, lean) for of in (single, given))
+        for name, values in other.to_dict().items():
+            np.testing.assert_allclose(getattr(found, name), values, rtol=2e-3, err_msg=name)
+        assert single.moved(found).dtype == np.float32
+        assert single.area is given.area
+
     def test_tails_of_errors_become_those_of_members(self) -> None:
         """Where errors have tails, a factor makes ranks flat or spread equal to skill; with a tail, both."""
         given, other = (cells(seed, np.exp, np.exp, tails=4.0, count=200_000) for seed in (0, 1))

@@ -230,7 +230,8 @@ def flat(centre: NDArray[np.float64], moved: NDArray[np.float64], cells: Sampled
     to_go = cells.truth - centre
 
     def too_many(log_factor: float) -> float:
-        found = _frequencies((np.exp(log_factor) * one for one in moved), to_go, cells.area)
+        factor = float(np.exp(log_factor))
+        found = _frequencies((factor * one for one in moved), to_go, cells.area)
         return float((outer * found).mean() - outer.mean())
 
     return float(np.exp(_root(too_many, *np.log(_FACTORS))))

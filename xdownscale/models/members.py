@@ -231,8 +231,8 @@ def _array(x: Any) -> NDArray[Any]:
 
 
 def _like(x: Any, values: NDArray[Any]) -> Any:
-    """An array as it is beside arrays, a tensor beside tensors."""
-    return values if isinstance(x, np.ndarray) else x.new_tensor(values)
+    """Values of the type of an array or a tensor."""
+    return values.astype(x.dtype, copy=False) if isinstance(x, np.ndarray) else x.new_tensor(values)
 
 
 def bent(offset: Any, near: Any, far: Any, reach: Any) -> Any:

@@ -27,13 +27,13 @@ import xdownscale
 from xdownscale.cli.learn import record
 from xdownscale.diagnostics import rank_histogram
 from xdownscale.diagnostics.dayblocks import draws, expanded
-from xdownscale.diagnostics.flatness import flat_probability
+from xdownscale.diagnostics.flatness import flat_probability, shares
 from xdownscale.grid import Grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEGREES = (1, 2, 3, 4)
+DEGREE = 4
 REPLICATES = 2000
 
 
@@ -117,19 +117,17 @@ def bounds(values: NDArray[np.float64], group: NDArray[np.int64]) -> list[str]:
     return [f"{v.min():.3f} to {v.max():.3f}" for v in each]
 
 
-def shares(ranks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of histograms, shape (..., ranks), the coefficients of `DEGREES`, shape (..., degrees)."""
-    steps = np.arange(ranks.shape[-1]) - (ranks.shape[-1] - 1) / 2
-    shapes, signs = np.linalg.qr(steps[:, None] ** np.arange(max(DEGREES) + 1))
-    shapes = np.sqrt(len(steps)) * shapes * np.sign(np.diag(signs))
-    return ranks / ranks.mean(axis=-1, keepdims=True) @ shapes[:, list(DEGREES)] / len(steps)
-
-
 def table(days: list[Counted], names: list[str]) -> list[str]:
     """A line for each group, and one for all cells."""
     squares = np.stack([day.squares for day in days])
     ranks = np.stack([day.ranks for day in days])
-    head = ["deviation", "spread/skill", *(f"share {n}" for n in DEGREES), "outermost ranks over flat", "p"]
+    head = [
+        "deviation",
+        "spread/skill",
+        *(f"share {n}" for n in range(1, DEGREE + 1)),
+        "outermost ranks over flat",
+        "p",
+    ]
     out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for number, name in enumerate(names):
         out.append(_line(name, squares[:, number], ranks[:, number]))
@@ -141,8 +139,8 @@ def _line(name: str, squares: NDArray[np.float64], ranks: NDArray[np.float64]) -
     counts = draws(len(squares), REPLICATES, 0)
     ratio = np.sqrt(np.divide(*squares.sum(axis=0)))
     low, high = np.quantile(np.sqrt(np.divide(*(counts @ squares).T)), expanded(len(squares)))
-    pooled, again = ranks.sum(axis=0), shares(counts @ ranks)
-    told = [f"{v:+.3f} ({e:.3f})" for v, e in zip(shares(pooled), again.std(axis=0), strict=True)]
+    pooled, again = ranks.sum(axis=0), shares(counts @ ranks, DEGREE)
+    told = [f"{v:+.3f} ({e:.3f})" for v, e in zip(shares(pooled, DEGREE), again.std(axis=0), strict=True)]
     ends = pooled[[0, -1]] / pooled.mean()
     cells = [
         name,

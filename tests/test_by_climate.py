@@ -1,4 +1,4 @@
-"""`benchmarks/by_climate.py`: shares, groups of equal area, and a truth that is one of the members."""
+"""`benchmarks/by_climate.py`: groups of equal area, and a truth that is one of the members."""
 
 from __future__ import annotations
 
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
 WINDOW = MERRA2.window((240, 6), (360, 7))
 FINE = refined(WINDOW, G5NR)
 DAYS = 6
-
-
-def test_shares_are_orthonormal_coefficients() -> None:
-    """Of five ranks the orthogonal polynomials are known in integers (Fisher and Yates, table XXIII)."""
-    known = np.array([[-2, -1, 0, 1, 2], [2, -1, -2, -1, 2], [-1, 2, 0, -2, 1], [1, -4, 6, -4, 1]])
-    unit = known / np.sqrt((known**2).mean(axis=1, keepdims=True))
-    given = np.array([0.03, -0.02, 0.01, 0.05])
-    np.testing.assert_allclose(by_climate.shares(7.0 * (1 + given @ unit)), given, atol=1e-12)
 
 
 def test_groups_have_equal_areas_and_rise() -> None:

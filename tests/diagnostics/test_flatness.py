@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from xdownscale.diagnostics.flatness import flat_probability
+from xdownscale.diagnostics.flatness import flat_probability, shares
 
 
 def ranked(rng: np.random.Generator, blocks: int, ranks: int, spread: float = 0.1) -> np.ndarray:
@@ -76,3 +76,12 @@ def test_blocks_that_hold_nothing_do_not_count() -> None:
 @pytest.mark.parametrize("weights", [np.ones((6, 4)), np.array([[1.0, 2.0]]), np.zeros((4, 3))])
 def test_nothing_to_ask(weights: np.ndarray) -> None:
     assert np.isnan(flat_probability(weights))
+
+
+def test_shares_are_orthonormal_coefficients() -> None:
+    """Of five ranks the orthogonal polynomials are known in integers (Fisher and Yates, table XXIII)."""
+    known = np.array([[-2, -1, 0, 1, 2], [2, -1, -2, -1, 2], [-1, 2, 0, -2, 1], [1, -4, 6, -4, 1]])
+    unit = known / np.sqrt((known**2).mean(axis=1, keepdims=True))
+    given = np.array([0.03, -0.02, 0.01, 0.05])
+    np.testing.assert_allclose(shares(7.0 * (1 + given @ unit), 4), given, atol=1e-12)
+    np.testing.assert_allclose(shares(np.ones((2, 17)), 4), np.zeros((2, 4)), atol=1e-12)

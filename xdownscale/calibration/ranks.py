@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import brentq
 
+from xdownscale.diagnostics.flatness import shares
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -188,10 +190,7 @@ def _halved(short: Callable[[float], bool], low: float, high: float, halvings: i
 
 def _share(cells: Sampled, drawn: NDArray[np.float64], degree: int) -> float:
     """Of the truth's ranks among members, the coefficient of a polynomial orthonormal over equal ranks."""
-    ranks = np.arange(len(drawn) + 1) - len(drawn) / 2
-    shapes, signs = np.linalg.qr(ranks[:, None] ** np.arange(degree + 1))
-    shape = np.sqrt(len(ranks)) * shapes[:, degree] * np.sign(signs[degree, degree])
-    return float(shape @ frequencies(cells, drawn) / len(shape))
+    return float(shares(frequencies(cells, drawn), degree)[-1])
 
 
 def frequencies(cells: Sampled, drawn: NDArray[np.float64]) -> NDArray[np.float64]:

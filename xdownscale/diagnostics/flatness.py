@@ -25,7 +25,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["flat_probability"]
+__all__ = ["flat_probability", "shares"]
 
 _ALL = 12
 _DEALS = 4095
@@ -67,3 +67,33 @@ def flat_probability(weights: NDArray[np.float64], seed: int = 0) -> float:
     largest = (np.abs(signs @ deviations[:, apart]) / length[apart]).max(axis=1)
     # the observed one is the first; sums in another order may differ by rounding
     return float((largest >= largest[0] * (1 - 1e-9)).mean())
+
+
+def shares(ranks: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
+    """How far rank histograms are from flat, and in which shape.
+
+    Parameters
+    ----------
+    ranks : ndarray, shape (..., ranks)
+        Counts, areas or frequencies.
+    degree : int, 1 to ranks - 1
+
+    Returns
+    -------
+    ndarray, shape (..., degree)
+        Coefficients, beside a mean of 1, of the polynomials of degrees 1, 2, ... that are orthonormal over
+        equal ranks: all 0 where ranks are flat. The first is above it where the truth lies high among
+        members, the second where members are too narrow, the fourth where they are too narrow here and too
+        wide there.
+
+    Examples
+    --------
+    >>> shares(np.array([[8.0, 10.0, 12.0], [11.0, 7.0, 12.0]]), 1).round(3).tolist()
+    [[0.163], [0.041]]
+    >>> shares(np.array([11.0, 7.0, 12.0]), 2).round(3).tolist()
+    [0.041, 0.212]
+    """
+    steps = np.arange(ranks.shape[-1]) - (ranks.shape[-1] - 1) / 2
+    shapes, signs = np.linalg.qr(steps[:, None] ** np.arange(degree + 1))
+    shapes = np.sqrt(len(steps)) * shapes * np.sign(np.diag(signs))
+    return np.asarray(ranks / ranks.mean(axis=-1, keepdims=True) @ shapes[:, 1:] / len(steps))

@@ -47,6 +47,9 @@ def main(given: list[str] | None = None) -> None:
     coarse, truth = (
         record(paths, options) for paths in (tuple(run / "coarse" for run in asked.runs), tuple(asked.runs))
     )
+    days = range(asked.first, coarse.sizes["time"], asked.every)
+    if min(len(days), asked.members) < 2:
+        raise SystemExit(f"{len(days)} days and {asked.members} members: expected two at least of each")
     lazy = coarse.load().chunk(time=1)
     lazy = lazy.downscale.predict(model, members=asked.members, domain_check="ignore")
     y, x = (lazy[dim] for dim in lazy.dims[-2:])
@@ -54,7 +57,7 @@ def main(given: list[str] | None = None) -> None:
     deviation = np.exp(model.climatology.on(grid).numpy()[1].astype(np.float64))
     group = grouped(deviation, grid.area, asked.groups)
     counted = []
-    for seed, day in enumerate(range(asked.first, coarse.sizes["time"], asked.every)):
+    for seed, day in enumerate(days):
         drawn = lazy.isel(time=day).transpose("realization", ...).values
         seen = truth.isel(time=day).sel({y.name: y.values, x.name: x.values}, method="nearest").values
         logs = (np.log(each.astype(np.float64) + floor) for each in (drawn, seen))

@@ -86,9 +86,8 @@ def test_a_truth_that_is_a_member_has_flat_ranks(
     truth.drop_attrs().to_dataset(name="DUEXTTAU").to_zarr(run, consolidated=False, mode="a")
     every = ["--first", "0", "--every", "1", "--members", "8", "--groups", "3"]
     by_climate.main([str(checkpoint), str(run), *every])
-    lines = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][
-        1:
-    ]
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    lines = [line.split("|")[1:-1] for line in printed[1:]]
     assert [line[0].strip() for line in lines][-1] == "all"
     assert len(lines) == 4
     edges = [float(end) for line in lines[:-1] for end in line[0].split(" to ")]
@@ -104,3 +103,14 @@ def test_a_model_without_climatology_is_refused(tiny_model: Downscaler, tmp_path
     save(tiny_model, tmp_path / "m.safetensors")
     with pytest.raises(SystemExit, match="carries no climatology"):
         by_climate.main([str(tmp_path / "m.safetensors"), str(tmp_path / "none.zarr")])
+
+
+@pytest.mark.parametrize("few", [["--members", "1"], ["--first", "9"]])
+def test_too_little_is_refused(
+    few: list[str], model: Downscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(model, tmp_path / "m.safetensors")
+    ten = xr.DataArray(np.ones((10, 2, 2)), dims=("time", "lat", "lon"))
+    monkeypatch.setattr(by_climate, "record", lambda *_: ten)
+    with pytest.raises(SystemExit, match="expected two at least of each"):
+        by_climate.main([str(tmp_path / "m.safetensors"), str(tmp_path / "none.zarr"), *few])

@@ -11,7 +11,8 @@ doi:10.1175/MWR-D-16-0487.1).
 All in log space. The share of a degree is the coefficient of the ranks' histogram along the polynomial of
 that degree, orthonormal over equal ranks, with its standard error by the days: 0 where ranks are flat, above
 it where the truth lies high among members (1), where members are too narrow (2), where they are too narrow
-here and too wide there (4). Faults of either sign cancel in the last line, which is of all cells.
+here and too wide there (4); a skew leaves some of the third, a tail of another form than the errors' some of
+the sixth. Faults of either sign cancel in the last line, which is of all cells.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from xdownscale.grid import Grid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DEGREE = 4
+DEGREE = 6
 REPLICATES = 2000
 
 
@@ -48,8 +49,10 @@ def main(given: list[str] | None = None) -> None:
         record(paths, options) for paths in (tuple(run / "coarse" for run in asked.runs), tuple(asked.runs))
     )
     days = range(asked.first, coarse.sizes["time"], asked.every)
-    if min(len(days), asked.members) < 2:
-        raise SystemExit(f"{len(days)} days and {asked.members} members: expected two at least of each")
+    if len(days) < 2 or asked.members < DEGREE:
+        raise SystemExit(
+            f"{len(days)} days and {asked.members} members: expected at least 2 days and {DEGREE} members"
+        )
     lazy = coarse.load().chunk(time=1)
     lazy = lazy.downscale.predict(model, members=asked.members, domain_check="ignore")
     y, x = (lazy[dim] for dim in lazy.dims[-2:])

@@ -105,12 +105,12 @@ def test_a_model_without_climatology_is_refused(tiny_model: Downscaler, tmp_path
         by_climate.main([str(tmp_path / "m.safetensors"), str(tmp_path / "none.zarr")])
 
 
-@pytest.mark.parametrize("few", [["--members", "1"], ["--first", "9"]])
+@pytest.mark.parametrize("few", [["--members", "5"], ["--first", "9"]])
 def test_too_little_is_refused(
     few: list[str], model: Downscaler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save(model, tmp_path / "m.safetensors")
     ten = xr.DataArray(np.ones((10, 2, 2)), dims=("time", "lat", "lon"))
     monkeypatch.setattr(by_climate, "record", lambda *_: ten)
-    with pytest.raises(SystemExit, match="expected two at least of each"):
+    with pytest.raises(SystemExit, match="expected at least 2 days and 6 members"):
         by_climate.main([str(tmp_path / "m.safetensors"), str(tmp_path / "none.zarr"), *few])

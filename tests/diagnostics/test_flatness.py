@@ -85,3 +85,9 @@ def test_shares_are_orthonormal_coefficients() -> None:
     given = np.array([0.03, -0.02, 0.01, 0.05])
     np.testing.assert_allclose(shares(7.0 * (1 + given @ unit), 4), given, atol=1e-12)
     np.testing.assert_allclose(shares(np.ones((2, 17)), 4), np.zeros((2, 4)), atol=1e-12)
+
+
+@pytest.mark.parametrize("degree", [0, 5])
+def test_a_degree_that_ranks_do_not_have_is_refused(degree: int) -> None:
+    with pytest.raises(ValueError, match=f"degree is {degree} of 5 ranks"):
+        shares(np.ones(5), degree)

@@ -82,9 +82,13 @@ def shares(ranks: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     -------
     ndarray, shape (..., degree)
         Coefficients, beside a mean of 1, of the polynomials of degrees 1, 2, ... that are orthonormal over
-        equal ranks: all 0 where ranks are flat. The first is above it where the truth lies high among
-        members, the second where members are too narrow, the fourth where they are too narrow here and too
-        wide there.
+        equal ranks: all 0 where ranks are flat. The first is above 0 where the truth lies high among members,
+        the second where members are too narrow, the fourth where they are too narrow here and too wide there.
+
+    Raises
+    ------
+    ValueError
+        If there are not more ranks than the degree, or that is less than 1.
 
     Examples
     --------
@@ -93,6 +97,10 @@ def shares(ranks: NDArray[np.float64], degree: int) -> NDArray[np.float64]:
     >>> shares(np.array([11.0, 7.0, 12.0]), 2).round(3).tolist()
     [0.041, 0.212]
     """
+    if not 1 <= degree < ranks.shape[-1]:
+        raise ValueError(
+            f"degree is {degree} of {ranks.shape[-1]} ranks: expected 1 to one less than the ranks"
+        )
     steps = np.arange(ranks.shape[-1]) - (ranks.shape[-1] - 1) / 2
     shapes, signs = np.linalg.qr(steps[:, None] ** np.arange(degree + 1))
     shapes = np.sqrt(len(steps)) * shapes * np.sign(np.diag(signs))

@@ -49,7 +49,8 @@ def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any, chan
 
 def flat(given: Sampled) -> float:
     """The factor for all cells that makes ranks flat without a tail."""
-    return module._factor(given, 0.0, (1.0, 1.0, 1.0), 1.0, 0.0, 0.0, ((0.0,), (1.0,)))
+    straight = replace(module._Bin.of(given, None), slopes=(1.0, 1.0, 1.0))
+    return straight.factor(((0.0,), (1.0,)), 0.0, 0.0)
 
 
 def ranks(given: Sampled, drawn: NDArray[np.float64], members: int = MEMBERS) -> NDArray[np.float64]:
@@ -77,7 +78,7 @@ class TestFit:
         given = replace(given, chance=np.random.default_rng(4).normal(size=given.mean.shape))
         single = given.single()
         shapes = Shapes((0.1, 1.0), (-0.5, 0.5), np.full((2, 2), 0.2), np.full((2, 2), 0.5))
-        lean = Lean((-0.5, 0.5), np.array([0.01, -0.02]), 0.05)
+        lean = Lean((-0.5, 0.5), np.array([0.01, -0.02]), 0.05, -0.02)
         found, other = (fit(of, by_level(of, fit(of)), shapes, lean) for of in (single, given))
         for name, values in other.to_dict().items():
             np.testing.assert_allclose(getattr(found, name), values, rtol=2e-3, err_msg=name)
@@ -223,25 +224,45 @@ class TestScatter:
 
     def test_none_without_shapes(self) -> None:
         found = fit(self.given(2))
-        assert (found.scatter, found.shift, found.skew) == ((), (), ())
+        assert (found.scatter, found.shift, found.skew, found.near_skew) == ((), (), (), ())
+
+    def test_each_climate_has_its_tail(self) -> None:
+        """Of errors with tails in one half of the climates, which one tail for all serves nowhere."""
+        none = Shapes((0.01, 10.0), (0.0,), np.zeros((2, 1)), np.array([[0.01], [10.0]]))
+
+        def given(seed: int) -> Sampled:
+            heavy, light = (cells(seed, np.exp, np.exp, tails=t, count=200_000) for t in (4.0, np.inf))
+            calm = heavy.climate[1] < 0
+            return Sampled.joined([heavy.of(calm), light.of(light.climate[1] >= 0)])
+
+        found, alike, other = fit(given(0), shapes=none), fit(given(0)), given(1)
+        knots, tails = np.array(found.log_deviation), np.array(found.tail)
+        assert (tails[knots < -0.05] > 0.7).all()
+        assert (tails[knots > 0.05] < 0.3).all()
+        assert len(set(alike.tail)) == 1
+        by_half = [other.of(other.climate[1] < -0.05), other.of(other.climate[1] > 0.05)]
+        of_each, of_all = ([module._reliability(half, f) for half in by_half] for f in (found, alike))
+        np.testing.assert_allclose(of_each, 1, atol=0.025)
+        assert of_all[0] < 0.95
 
 
 class TestLean:
     def test_ranks_are_flat_and_spread_is_skill_with_the_lean_as_given(self) -> None:
         """Of errors that lean so, by the climate."""
-        lean = Lean((-0.5, 0.5), np.array([0.3, -0.2]), 0.08)
+        lean = Lean((-0.5, 0.5), np.array([0.3, -0.2]), 0.08, -0.05)
 
         def given(seed: int) -> Sampled:
             plain = cells(seed, np.exp, np.exp, count=200_000)
             width, error = module._WIDTH * np.exp(plain.climate[1]), plain.truth - plain.mean[0]
             shift = np.interp(plain.climate[1], lean.log_deviation, lean.shift)
-            return replace(plain, truth=plain.mean[0] + shift + stretched(error, width, 0.0, lean.skew))
+            leaning = stretched(error, width, 0.0, lean.skew, lean.near_skew)
+            return replace(plain, truth=plain.mean[0] + shift + leaning)
 
         found, other, plain = fit(given(0), lean=lean), given(1), fit(given(0))
         np.testing.assert_allclose(
             found.shift, np.interp(found.log_deviation, lean.log_deviation, lean.shift), rtol=1e-4
         )
-        assert set(found.skew) == {0.08}
+        assert (set(found.skew), set(found.near_skew)) == ({0.08}, {-0.05})
         np.testing.assert_allclose(found.factor, 1, rtol=0.08)
         for near in other.by_climate(3):
             np.testing.assert_allclose(ranks(near, near.moved(found)), 1, atol=0.04)
@@ -362,22 +383,24 @@ class TestCalibrate:
             judged.append((*given.mean.shape, len(fitted.scatter)))
             return Shapes((1.0,), (0.0,), np.array([[0.25]]), np.array([[0.5]]))
 
-        def lean(given: Sampled, fitted: MemberByMember) -> Any:
+        def lean(given: Sampled, fitted: MemberByMember, many: Sampled, response: Any) -> Any:
+            assert response == many.mean.shape
             judged.append((*given.mean.shape, len(fitted.skew)))
-            return Lean((0.0,), np.array([0.25]), 0.0625)
+            return Lean((0.0,), np.array([0.25]), 0.0625, -0.125)
 
         monkeypatch.setattr(module, "window_of", Window)
         monkeypatch.setattr(module, "by_shape", shape)
         monkeypatch.setattr(module, "by_lean", lean)
+        monkeypatch.setattr(module, "lean_response", lambda drawn, fitted, _: drawn(fitted).mean.shape)
         monkeypatch.setattr(module, "places", lambda *_: 2)
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         monkeypatch.setattr(fitting, "_BORDER", 8)
         given: dict[str, Any] = {"evaluations": ("fast",), "members": 3, "crop": 48, "crops": 4}
-        for windows, ranked in ((26, [[0.25], [0.25], [0.0625]]), (24, [[], [], []])):
+        for windows, ranked in ((26, [[0.25], [0.25], [0.0625], [-0.125]]), (24, [[], [], [], []])):
             asked.clear()
             judged.clear()
             found = calibrate(fast, *records, windows=windows, **given).card.member_by_member["fast"]
-            assert [found[name] for name in ("scatter", "shift", "skew")] == ranked
+            assert [found[name] for name in ("scatter", "shift", "skew", "near_skew")] == ranked
             assert (found["tail"] == [0.5]) == (windows == 26)
             if windows == 24:
                 assert asked == [3] * 24

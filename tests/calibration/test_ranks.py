@@ -10,8 +10,9 @@ import pytest
 
 from xdownscale.calibration import ranks as module
 from xdownscale.calibration.members import fit
-from xdownscale.calibration.ranks import Shapes, by_lean, by_shape, flat
+from xdownscale.calibration.ranks import Lean, Shapes, by_lean, by_shape, flat, lean_response
 from xdownscale.calibration.windows import Sampled
+from xdownscale.diagnostics.flatness import shares
 from xdownscale.models.members import MemberByMember, scales, stretched
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class TestShapes:
         scatter, tail = [0.0, 0.0, 0.1, 0.2, 0.2], [10.0, 10.0, 7.5, 5.0, 5.0]
         np.testing.assert_allclose(shapes.at(99.0, climates), [scatter, tail])
 
+    def test_with_a_tail_of_each_climate(self) -> None:
+        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]), np.ones((2, 2)))
+        climates, tails = np.array([-1.0, 0.0, 1.0]), np.array([10.0, 0.1, 1.0])
+        np.testing.assert_allclose(shapes.at(tails, climates), [[0.0, 0.6, 0.3], [1.0] * 3], atol=1e-12)
+
 
 class TestByShape:
     def test_finds_the_doubt_of_each_climate(self) -> None:
@@ -112,7 +118,7 @@ class TestByShape:
         np.testing.assert_allclose(found.own_tail[~enough], np.array(found.tail)[~enough, None] * np.ones(10))
         assert (found.scatter[enough] == 0).mean() > 0.9
         assert (found.scatter[0] > 0).all()
-        assert (found.own_tail[enough] < 1.0).all()
+        assert (found.own_tail[enough] < 1.1).all()
         np.testing.assert_allclose(found.own_tail[enough].mean(axis=1), 0.5, atol=0.15)
 
     def test_is_hardly_seen_in_the_ranks_of_fewer_members(self) -> None:
@@ -136,10 +142,15 @@ class TestByLean:
 
     KNOTS = tuple(np.linspace(-0.9, 0.9, 10))
     ONE, THREE = (1.0,) * 10, (3.0,) * 10
+    NONE = Lean(KNOTS, np.zeros(10), 0.0, 0.0)
+    TRUE = Lean(KNOTS, 0.2 * np.array(KNOTS), 0.18, -0.02)
 
-    def leaning(self, shift: float, skew: float) -> MemberByMember:
-        """Shifted up by a share of the climate's logarithm."""
-        leans = {"shift": tuple(shift * np.array(self.KNOTS)), "skew": (skew,) * 10}
+    def leaning(self, lean: Lean) -> MemberByMember:
+        leans = {
+            "shift": tuple(np.interp(self.KNOTS, lean.log_deviation, lean.shift)),
+            "skew": (lean.skew,) * 10,
+            "near_skew": (lean.near_skew,) * 10,
+        }
         return MemberByMember(self.KNOTS, self.ONE, self.ONE, self.THREE, tail=(0.0,) * 10, **leans)
 
     def given(self, seed: int, true: MemberByMember, count: int = 400_000) -> Sampled:
@@ -151,33 +162,79 @@ class TestByLean:
         return replace(one, truth=self.conserved(one, true)[0], **others)
 
     def conserved(self, one: Sampled, fitted: MemberByMember) -> NDArray[np.float64]:
-        moved = one.moved(fitted)
+        moved = replace(one, change=0 * one.change).moved(fitted)
         cells = moved.reshape(len(moved), -1, 80)
         return (cells - cells.mean(axis=-1, keepdims=True)).reshape(len(moved), -1)
 
-    def test_finds_shift_and_skew_and_makes_ranks_flat(self) -> None:
-        true, still = self.leaning(0.2, 0.18), self.leaning(0.0, 0.0)
+    def drawn(self, one: Sampled, fitted: MemberByMember) -> Sampled:
+        """With what conservation changes."""
+        free = replace(one, change=0 * one.change)
+        return replace(free, change=self.conserved(free, fitted) - free.moved(fitted))
+
+    def test_finds_shift_and_skews_and_makes_ranks_flat(self) -> None:
+        true, still = self.leaning(self.TRUE), self.leaning(self.NONE)
         given, other = (self.given(seed, true) for seed in (0, 1))
         fitted = still
         for _ in range(4):
-            change = self.conserved(given, fitted) - given.moved(fitted)
-            found = by_lean(replace(given, change=change), fitted)
-            shift = tuple(np.interp(self.KNOTS, found.log_deviation, found.shift))
-            fitted = replace(still, shift=shift, skew=(found.skew,) * 10)
+            now = self.drawn(given, fitted)
+            response = lean_response(lambda tried: self.drawn(given, tried), fitted, now)
+            found = by_lean(now, fitted, now, response)
+            fitted = self.leaning(found)
         assert found.skew == pytest.approx(0.18, abs=0.06)
+        assert found.near_skew == pytest.approx(-0.02, abs=0.01)
         np.testing.assert_allclose(found.log_deviation, self.KNOTS, atol=0.01)
-        np.testing.assert_allclose(found.shift - found.shift.mean(), true.shift, atol=0.03)
+        np.testing.assert_allclose(found.shift - found.shift.mean(), self.TRUE.shift, atol=0.03)
+        lean = [shares(ranks(other, self.conserved(other, f)), 3)[[0, 2]] for f in (still, fitted)]
+        assert (np.abs(lean[0]) > 0.008).all()
+        assert (np.abs(lean[1]) < 0.003).all()
         for near in (other.climate[1] < -0.5, other.climate[1] > 0.5):
             here = other.of(near)
             off = [np.abs(ranks(here, self.conserved(other, f)[:, near]) - 1).max() for f in (still, fitted)]
             assert off[0] > 0.2
             assert off[1] < 0.035
 
+    def test_one_skew_leaves_a_third_degree(self) -> None:
+        """With which ranks have no first one; so that two are needed."""
+        given = self.given(4, self.leaning(replace(self.TRUE, shift=np.zeros(10))))
+        first = [
+            shares(ranks(given, self.conserved(given, self.leaning(replace(self.NONE, skew=skew)))), 3)
+            for skew in np.linspace(-0.1, 0.3, 9)
+        ]
+        skewed = min(first, key=lambda found: abs(found[0]))
+        assert abs(skewed[0]) < 0.003
+        assert abs(skewed[2]) > 0.008
+
+    def test_the_response_foretells_what_is_gained(self) -> None:
+        fitted = self.leaning(replace(self.TRUE, shift=np.zeros(10)))
+        given = self.given(5, fitted)
+        now = self.drawn(given, fitted)
+        response = lean_response(lambda tried: self.drawn(given, tried), fitted, now)
+        other = self.leaning(replace(self.TRUE, shift=np.zeros(10), skew=0.14, near_skew=0.0))
+        gained = [shares(ranks(given, self.conserved(given, f)), 3)[[0, 2]] for f in (other, fitted)]
+        np.testing.assert_allclose(response @ (0.14 - 0.18, 0.0 + 0.02), gained[0] - gained[1], atol=2e-3)
+        assert (response[0] > 0).all(), "both lift the first degree"
+        assert (response[1] < 0).all(), "and take from the third"
+
+    def test_goes_on_from_the_skews_that_are_fitted(self) -> None:
+        given = self.given(3, FITTED, 8000)
+        response, fitted = np.array([[0.1, 0.3], [-0.1, -0.4]]), self.leaning(self.TRUE)
+        now = shares(ranks(given, given.moved(fitted)), 3)[[0, 2]]
+        judged = by_lean(given, fitted, given, 100 * response)
+        step = -np.linalg.solve(100 * response, now)
+        np.testing.assert_allclose([judged.skew, judged.near_skew], np.array([0.18, -0.02]) + step)
+
     def test_is_bounded(self) -> None:
-        given = self.given(2, FITTED, 8000)
-        for far, skew in ((99.0, -0.3), (-99.0, 0.3)):
-            found = by_lean(replace(given, truth=np.full(8000, far)), FITTED)
-            assert found.skew == skew
+        given, response = self.given(2, FITTED, 8000), np.array([[0.1, 0.0], [0.0, 0.1]])
+        for far, skews in ((99.0, (-0.3, -0.2)), (-99.0, (0.3, 0.2))):
+            all_far = replace(given, truth=np.full(8000, far))
+            found = by_lean(all_far, FITTED, all_far, response)
+            assert (found.skew, found.near_skew) == skews
             np.testing.assert_array_equal(found.shift, 0, "climates do not differ")
         one = replace(given, truth=np.where(given.climate[1] > 0, 99.0, given.truth))
-        np.testing.assert_allclose(by_lean(one, FITTED).shift[6:], 0.9, atol=0.05, err_msg="a spread")
+        found = by_lean(one, FITTED, one, response)
+        np.testing.assert_allclose(found.shift[6:], 0.9, atol=0.05, err_msg="a spread")
+
+    def test_where_nothing_answers_nothing_is_skewed(self) -> None:
+        given = self.given(2, FITTED, 8000)
+        found = by_lean(given, FITTED, replace(given, truth=given.truth + 1), np.zeros((2, 2)))
+        assert (found.skew, found.near_skew) == (0.0, 0.0)

@@ -27,7 +27,7 @@ MOVED = {
     "level": [0.0, 1.0], "level_factor": [1.1, 0.9],
 }  # fmt: skip
 LATER: dict[str, list[float]] = {
-    name: [] for name in ("band_gain", "scatter", "shift", "skew", "far_slope", "reach")
+    name: [] for name in ("band_gain", "scatter", "shift", "skew", "near_skew", "far_slope", "reach")
 }
 
 
@@ -201,6 +201,7 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": MOVED | {"scatter": [0.1, 0.2]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"skew": [0.4]}}, "from -0.3 to 0.3"),
         ("member_by_member", {"fast": MOVED | {"skew": [0.1, 0.2]}}, "expected equally many"),
+        ("member_by_member", {"fast": MOVED | {"near_skew": [-0.3]}}, "from -0.2 to 0.2"),
         ("member_by_member", {"fast": MOVED | {"shift": [0.1, 0.2]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"level": [0.0]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"level_factor": [1.0, 0.0]}}, "from 0.001"),

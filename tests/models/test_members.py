@@ -20,7 +20,7 @@ FITTED = MemberByMember(
 )
 LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
 DOUBTFUL = replace(LEVELED, scatter=(0.6, 0.2, 0.0))
-LEANING = replace(DOUBTFUL, shift=(1.0, 2.0, 0.0), skew=(0.2, 0.1, -0.1))
+LEANING = replace(DOUBTFUL, shift=(1.0, 2.0, 0.0), skew=(0.2, 0.1, -0.1), near_skew=(-0.1, 0.0, 0.1))
 BENT = replace(FITTED, far_slope=(1.0, 1.4, 1.6), reach=(0.3, 0.5, 0.5))
 
 
@@ -87,7 +87,7 @@ def test_departs_by_a_random_factor_that_is_the_climate_s() -> None:
 
 
 def test_is_shifted_and_departs_further_to_one_side_than_to_the_other() -> None:
-    """By the climate's skew, in widths, of a departure that its own scale has been multiplied into."""
+    """By the climate's skews, in widths, of a departure that its own scale has been multiplied into."""
     climate, nothing = np.stack([np.zeros(5), [-9.0, -2.0, -1.0, 0.0, 7.0]]), np.zeros(5)
     factor, width = np.array([0.5, 0.5, 0.75, 1.0, 2.0]), np.array([0.1, 0.1, 0.55, 1.0, 1.0])
     noise = np.random.default_rng(2).normal(size=(2, 5))
@@ -95,17 +95,22 @@ def test_is_shifted_and_departs_further_to_one_side_than_to_the_other() -> None:
     departure = width * np.array([[1.0], [-4.0]]) / own
     both = [f.moved(0 * noise, departure, climate, nothing, noise) for f in (LEANING, DOUBTFUL)]
     shift, skew, level = np.array([1.0, 1.0, 1.5, 2.0, 0.0]), np.array([0.2, 0.2, 0.15, 0.1, -0.1]), 0.5
-    expected = level * factor * width * skew * np.array([[3 / np.sqrt(10)], [16 * 3 / 5]])
+    near_skew = np.array([-0.1, -0.1, -0.05, 0.0, 0.1])
+    up = skew * np.array([[3 / np.sqrt(10)], [16 * 3 / 5]]) + near_skew * np.array([[9 / 10], [144 / 145]])
+    expected = level * factor * width * up
     np.testing.assert_allclose(both[0] - both[1], shift + expected, rtol=1e-12)
 
 
-def test_keeps_their_order_when_skewed() -> None:
-    departure = np.linspace(-50, 50, 10_001)
-    for skew in (-0.3, 0.3):
-        found = stretched(departure, 0.7, 0.0, skew)
-        assert (np.diff(found) > 0).all()
-        assert stretched(1e6, 0.7, 0.0, skew) == pytest.approx(1e6 * (1 + 3 * skew))
-        assert stretched(-1e6, 0.7, 0.0, skew) == pytest.approx(-1e6 * (1 - 3 * skew))
+@pytest.mark.parametrize("skew", [-0.3, 0.0, 0.3])
+@pytest.mark.parametrize("near_skew", [-0.2, 0.0, 0.2])
+def test_keeps_their_order_when_skewed(skew: float, near_skew: float) -> None:
+    departure = np.linspace(-50, 50, 100_001)
+    assert (np.diff(stretched(departure, 0.7, 0.0, skew, near_skew)) > 0).all()
+    for far in (1e6, -1e6):
+        side = far * (1 + 3 * skew * np.sign(far))
+        assert stretched(far, 0.7, 0.0, skew, near_skew) == pytest.approx(side, abs=1)
+    near = stretched(3.5, 0.7, 0.0, 0.0, near_skew) - 3.5
+    assert near == pytest.approx(0.7 * near_skew * 225 / 226), "all of it from a few widths on"
 
 
 def test_departs_in_proportion_near_the_mean_and_in_a_larger_one_far_from_it() -> None:

@@ -4,33 +4,34 @@ Scales are judged one by one before (`inflation`); cells are judged here. A netw
 noise wherever it is: too much where the residual hardly varies. Its errors are more peaked and have heavier
 tails than its members: spread that equals skill as a root mean square is too wide for most cells. By the
 cell's climatological deviation, slopes take the mean as near to the truth as it can come and factors make the
-ranks of the truth flat; one tail, beyond three times the members' own deviation there, brings spread to
-skill. (One that sets in at that deviation itself cannot: in summer, where ranks of 16 are without a share of
-the fourth degree, spread was 0.97 of skill at most, and 0.99 at twice it.) Over all cells, that is: by the
-level of the coarse field, of seven, other factors bring it there at each (`models.members`). The highest is
-of 0.3 % of the cells, which have an eighth of the squares of errors in the quantity's own units.
+ranks of the truth flat; a tail, beyond three times the members' own deviation there, brings spread to skill.
+(One that sets in at that deviation itself cannot: in summer, where ranks of 16 are without a share of the
+fourth degree, spread was 0.97 of skill at most, and 0.99 at twice it.) Of 25 windows or more each climate has
+a tail of its own: where dust comes on few days, spread was 0.4 of skill in spring with the tail of all. By
+the level of the coarse field, of seven, other factors bring spread to skill at each (`models.members`). The
+highest is of 0.3 % of the cells, which have an eighth of the squares of errors in the quantity's own units.
 
 Before that departures get gains by bands of scale, with which they are as large as the mean's errors in each
 (`models.starlet`): a distilled network has no factors of the noise, and leaves the finest too small.
 
-25 windows or more tell how members lean, and some of them, which have 16 members, what scatter of their own
-scales goes with each tail (`ranks`); all else is fitted with these.
+25 windows or more tell how members are shifted, and some of them, which have 16 members, what scatter of
+their own scales goes with each tail, and how they are skewed (`ranks`); all else is fitted with these.
 
 They are fitted to conserved fields, as `predict` draws them. Draws are moved before they are conserved: the
-factors are fitted with what conservation changed, the factors of the levels, shift, skew and the scatter of
+factors are fitted with what conservation changed, the factors of the levels, shift, skews and the scatter of
 each tail held as they were, these are made anew with them, and so on for five rounds.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xdownscale.calibration.ranks import Lean, Shapes, bisected, by_lean, by_shape, flat
+from xdownscale.calibration.ranks import Lean, Shapes, bisected, by_lean, by_shape, flat, lean_response
 from xdownscale.calibration.spread import outcome, ratio, squares
 from xdownscale.calibration.windows import Sampled, places, window_of
 from xdownscale.models.members import MemberByMember, bent, scales, stretched
@@ -133,15 +134,23 @@ def _with_many(windows: int, of: int) -> NDArray[np.bool_]:
 def _settled(windows: Sequence[Window], members: int, many: NDArray[np.bool_]) -> MemberByMember:
     """Fitted anew and anew with what conservation changed, with the factors of the levels and what ranks say.
 
-    On the first members of all windows, the scatter on all members of those that have many.
+    On the first members of all windows, the scatter and the skews on all members of those that have many.
     """
+    rich = [window for window, has_many in zip(windows, many, strict=True) if has_many]
+
+    def judged(fitted: MemberByMember) -> Sampled:
+        return Sampled.joined([window.cells(fitted) for window in rich])
+
     fitted = fit(Sampled.joined([window.cells().first(members) for window in windows]))
     for _ in range(_ROUNDS - 1):
         cells = [window.cells(fitted) for window in windows]
         all_cells = Sampled.joined([one.first(members) for one in cells])
-        judged = [one for one, has_many in zip(cells, many, strict=True) if has_many]
-        ranks = (by_shape(Sampled.joined(judged), fitted), by_lean(all_cells, fitted)) if judged else ()
-        fitted = fit(all_cells, by_level(all_cells, fitted), *ranks)
+        levels, shapes, lean = by_level(all_cells, fitted), None, None
+        if rich:
+            now = Sampled.joined([one for one, has_many in zip(cells, many, strict=True) if has_many])
+            shapes = by_shape(now, fitted)
+            lean = by_lean(all_cells, fitted, now, lean_response(judged, fitted, now))
+        fitted = fit(all_cells, levels, shapes, lean)
     return fitted
 
 
@@ -176,15 +185,15 @@ def fit(
     levels : (tuple of float, tuple of float)
         Knots of the level and the factors there, with which the rest is fitted.
     shapes : Shapes, optional
-        Scatter and tail of each climate that go with a tail; none, and alike everywhere, by default.
+        Scatter and tail of each climate that go with a tail; by default there is no scatter, and one tail.
     lean : Lean, optional
-        Shift and skew; none by default.
+        Shift and skews; none by default.
 
     Returns
     -------
     MemberByMember
         Slopes between 0 and 2, by least squares; factors between 0.02 and 10; widths, three times the
-        members' own deviation; the tail, 0.01 to 30.
+        members' own deviation; the tail, 0.01 to 30, or as far as the shapes go.
 
     Raises
     ------
@@ -196,52 +205,83 @@ def fit(
             "no cell of the windows has a fine value to judge members by: give days with known cells, or "
             "more windows"
         )
-    bins = cells.by_climate(_BINS)
-    knots = np.array([np.average(b.climate[1], weights=b.area) for b in bins])
-    widths = [max(_WIDTH * _deviation(b), 1e-6) for b in bins]
-    slopes = [_slopes(b) for b in bins]
-    near, far, reach = zip(*slopes, strict=True)
-    shift = np.zeros(len(bins)) if lean is None else np.interp(knots, lean.log_deviation, lean.shift)
-    skew = 0.0 if lean is None else lean.skew
+    bins = [_Bin.of(one, lean) for one in cells.by_climate(_BINS)]
 
-    def fitted(tail: float) -> MemberByMember:
-        scatter, tails = ((), [tail] * len(bins)) if shapes is None else map(_short, shapes.at(tail, knots))
-        own = [_own_scales(b, knots, scatter) for b in bins]
-        factors = [
-            _factor(*each, skew, levels) for each in zip(own, shift, slopes, widths, tails, strict=True)
-        ]
+    def fitted(bins: Sequence[_Bin], tails: Sequence[float]) -> MemberByMember:
+        knots = np.array([one.knot for one in bins])
+        scatter, own_tails = _short([0.0] * len(bins)), _short(tails)
+        if shapes is not None:
+            scatter, own_tails = map(_short, shapes.at(np.array(tails), knots))
+        forms = zip(bins, scatter, own_tails, strict=True)
+        factors = [one.factor(levels, doubt, tail) for one, doubt, tail in forms]
+        near, far, reach = zip(*(one.slopes for one in bins), strict=True)
         return MemberByMember(
             tuple(map(float, knots)),
             _short(near),
             _short(factors),
-            _short(widths),
-            _short(tails),
+            _short(one.width for one in bins),
+            own_tails,
             levels[0],
             _short(levels[1]),
-            scatter=scatter,
-            shift=() if lean is None else _short(shift),
-            skew=() if lean is None else _short([skew] * len(bins)),
+            scatter=() if shapes is None else scatter,
+            shift=() if lean is None else _short(one.shift for one in bins),
+            skew=() if lean is None else _short(one.skews[0] for one in bins),
+            near_skew=() if lean is None else _short(one.skews[1] for one in bins),
             far_slope=_short(far),
             reach=_short(reach),
         )
 
-    def too_narrow(tail: float) -> bool:
-        return _reliability(cells, fitted(tail)) < 1
+    def tail(cells: Sampled, bins: Sequence[_Bin]) -> float:
+        return bisected(lambda tail: _reliability(cells, fitted(bins, [tail] * len(bins))) < 1, *_TAILS)
 
-    return fitted(bisected(too_narrow, *_TAILS))
+    alike = shapes is None
+    return fitted(bins, [tail(cells, bins)] * len(bins) if alike else [tail(b.cells, [b]) for b in bins])
+
+
+@dataclass(frozen=True)
+class _Bin:
+    """Cells of like climate, and what is fitted to them before any factor.
+
+    Attributes
+    ----------
+    cells : Sampled
+    knot : float
+        Their mean log deviation.
+    width : float [residual's scale]
+    slopes : (float, float, float)
+        Near, far and reach.
+    shift : float [residual's scale]
+    skews : (float, float) [width]
+        The skew and the near skew.
+    """
+
+    cells: Sampled
+    knot: float
+    width: float
+    slopes: tuple[float, float, float]
+    shift: float
+    skews: tuple[float, float]
+
+    @classmethod
+    def of(cls, cells: Sampled, lean: Lean | None) -> _Bin:
+        """Shift and skews are none without a lean."""
+        knot = float(np.average(cells.climate[1], weights=cells.area))
+        shift = 0.0 if lean is None else float(np.interp(knot, lean.log_deviation, lean.shift))
+        skews = (0.0, 0.0) if lean is None else (lean.skew, lean.near_skew)
+        return cls(cells, knot, max(_WIDTH * _deviation(cells), 1e-6), _slopes(cells), shift, skews)
+
+    def factor(self, levels: Levels, scatter: float, tail: float) -> float:
+        """What small departures are multiplied by for ranks to be flat."""
+        cells, normal = self.cells, self.cells.climate[0]
+        centre = normal + self.shift + bent(cells.mean - normal, *self.slopes) + cells.change
+        departure = cells.departure * scales(cells.chance, scatter) if scatter else cells.departure
+        departure = stretched(departure, self.width, tail, *self.skews)
+        return flat(centre, np.interp(cells.level, *levels) * departure, cells)
 
 
 def _deviation(cells: Sampled) -> float:
     """Of the members from their means, as they are before anything moves them."""
     return float(np.sqrt(np.average((cells.departure**2).mean(axis=0), weights=cells.area)))
-
-
-def _own_scales(cells: Sampled, knots: NDArray[np.float64], scatter: Sequence[float]) -> Sampled:
-    """The cells with each member's departures multiplied by its random factor."""
-    if not scatter:
-        return cells
-    own = scales(cells.chance, np.interp(cells.climate[1], knots, scatter))
-    return replace(cells, departure=cells.departure * own)
 
 
 def by_level(cells: Sampled, fitted: MemberByMember) -> Levels:
@@ -296,22 +336,6 @@ def _slopes(cells: Sampled) -> tuple[float, float, float]:
         found.append((float(slopes @ gram @ slopes - 2 * slopes @ along), *map(float, slopes), reach))
     _, near, far, reach = min(found)
     return near, far, reach
-
-
-def _factor(
-    cells: Sampled,
-    shift: float,
-    slopes: tuple[float, float, float],
-    width: float,
-    tail: float,
-    skew: float,
-    levels: Levels,
-) -> float:
-    """What small departures are multiplied by for ranks to be flat."""
-    normal = cells.climate[0]
-    centre = normal + shift + bent(cells.mean - normal, *slopes) + cells.change
-    departure = stretched(cells.departure, width, tail, skew)
-    return flat(centre, np.interp(cells.level, *levels) * departure, cells)
 
 
 def _reliability(cells: Sampled, fitted: MemberByMember) -> float:

@@ -2,10 +2,11 @@
 
 Ranks have shapes: of the polynomials that are orthonormal over equal ranks, the second is large where outer
 ranks are too many, and one factor on all departures takes it away (`flat`). The first is large where the
-truth is high among members more often than low: members that lean as much take it away (`by_lean`). The
-fourth is large where the outermost and the middle ones are too many and those between too few: spread is
-right in the mean, but too narrow here and too wide there. Members that share this doubt, by scales of their
-own (`models.members`), take that away (`by_shape`).
+truth is high among members more often than low, the third where it is so among the outer ranks and the other
+way round among those between: members that lean as much take them away (`by_lean`). The fourth is large where
+the outermost and the middle ones are too many and those between too few: spread is right in the mean, but too
+narrow here and too wide there. Members that share this doubt, by scales of their own (`models.members`), take
+that away (`by_shape`).
 
 Each is another by the climate. On 24 windows of autumn members without scatter have shares of the fourth
 degree of 0.86 to 0.25 in the four tenths of the cells that vary least, where dust comes on few days, and of
@@ -31,17 +32,18 @@ if TYPE_CHECKING:
     from xdownscale.calibration.windows import Sampled
     from xdownscale.models.members import MemberByMember
 
-__all__ = ["Lean", "Shapes", "bisected", "by_lean", "by_shape", "flat", "frequencies"]
+__all__ = ["Lean", "Shapes", "bisected", "by_lean", "by_shape", "flat", "frequencies", "lean_response"]
 
 _FACTORS = (0.02, 10.0)
 _GROUPS = 10
-_TAILS = (0.01, 0.1, 0.3, 1.0, 3.0)
+_TAILS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0)
 _MOST = 1.0
 _HALVINGS = 14
 _SHAPE_HALVINGS = 6
 _STEP, _CLOSE = 0.2, 5e-4  # of the logarithm of a factor
-_LEAN = 0.08
-_SKEWED = 0.3
+_SKEWED = 0.3, 0.2  # skew and near skew, at most
+_TRIED = 0.03, 0.01  # about what each is when ranks are flat
+_APART = 0.03  # of the larger of the responses to these
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,20 @@ class Shapes:
     scatter: NDArray[np.float64]
     own_tail: NDArray[np.float64]
 
-    def at(self, tail: float, log_deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Scatter and own tail that go with a tail, in climates, shape (2, climates).
+    def at(
+        self, tail: float | NDArray[np.float64], log_deviation: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Scatter and own tail that go with a tail, or with one of each climate, shape (2, climates).
 
         Between tails linear in the tail's logarithm.
         """
-        found = [
-            [np.interp(np.log(tail), np.log(self.tail), one) for one in table.T]
-            for table in (self.scatter, self.own_tail)
-        ]
-        return np.array([np.interp(log_deviation, self.log_deviation, one) for one in found])
+        each = list(zip(np.log(np.broadcast_to(tail, log_deviation.shape)), log_deviation, strict=True))
+        tables = (self.scatter, self.own_tail)
+        return np.array([[self._between(table, *one) for one in each] for table in tables])
+
+    def _between(self, table: NDArray[np.float64], log_tail: float, log_deviation: float) -> float:
+        with_tail = [np.interp(log_tail, np.log(self.tail), one) for one in table.T]
+        return float(np.interp(log_deviation, self.log_deviation, with_tail))
 
 
 def by_shape(cells: Sampled, fitted: MemberByMember) -> Shapes:
@@ -108,32 +114,38 @@ class Lean:
     log_deviation : tuple of float, ascending
         Knots of the climate.
     shift : ndarray, shape (knots,) [residual's scale]
-    skew : float [width]
+    skew, near_skew : float [width]
         The same in every climate.
     """
 
     log_deviation: tuple[float, ...]
     shift: NDArray[np.float64]
     skew: float
+    near_skew: float
 
 
-def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
-    """Shift and skew of members with which ranks have less of a share of the first degree, or none.
+def by_lean(cells: Sampled, fitted: MemberByMember, judged: Sampled, response: NDArray[np.float64]) -> Lean:
+    """Shift and skews of members with which ranks have less of the first and the third degree, or none.
 
     Shifts take away what climates differ by, and leave to each the share that all cells have together. That
-    the skew takes away: for each unit of it the share grows by some 0.08, conservation included. What was
-    conserved anew differs, and is for the next time.
+    and a share of the third degree the two skews take away. What was conserved anew differs, and is for the
+    next time.
 
     Parameters
     ----------
     cells : Sampled
+        For the shifts.
     fitted : MemberByMember
-        What the cells are drawn with now.
+        What all cells are drawn with now.
+    judged : Sampled
+        Of many members, for the skews: ranks of four hardly have a third degree.
+    response : ndarray, shape (2, 2)
+        As `lean_response` has it.
 
     Returns
     -------
     Lean
-        By tenths of the climate; the skew -0.3 to 0.3.
+        By tenths of the climate; the skew -0.3 to 0.3, the near skew -0.2 to 0.2.
     """
     groups = cells.by_climate(_GROUPS)
     knots = _knots(groups)
@@ -141,8 +153,51 @@ def by_lean(cells: Sampled, fitted: MemberByMember) -> Lean:
     shift = np.array([_shift(group, group.moved(fitted), usual) for group in groups])
     if fitted.shift:
         shift += np.interp(knots, fitted.log_deviation, fitted.shift)
-    now = np.mean(fitted.skew) if fitted.skew else 0.0
-    return Lean(knots, shift, float(np.clip(now - usual / _LEAN, -_SKEWED, _SKEWED)))
+    by_trial = response * _TRIED
+    missing = np.linalg.lstsq(by_trial, -_lean(judged, fitted), rcond=_APART)[0] * _TRIED
+    skew, near_skew = np.clip(_skews(fitted) + missing, np.negative(_SKEWED), _SKEWED)
+    return Lean(knots, shift, float(skew), float(near_skew))
+
+
+def lean_response(
+    drawn: Callable[[MemberByMember], Sampled], fitted: MemberByMember, cells: Sampled
+) -> NDArray[np.float64]:
+    """What a lean gains for each unit of the skew and of the near skew, conservation included.
+
+    What is alike in all cells of a coarse one conservation takes back, of each member; so that the answer is
+    not of cells by themselves, and another from season to season: in spring the skew takes from the third
+    degree 0.8 of what it adds to the first, and in autumn 0.3.
+
+    Parameters
+    ----------
+    drawn : callable
+        Cells of many members, conserved as they are moved by what it is given.
+    fitted : MemberByMember
+    cells : Sampled
+        What `drawn` gives for this.
+
+    Returns
+    -------
+    ndarray, shape (2, 2)
+        Shares of the first and of the third degree, for the skew and for the near skew.
+    """
+    now, alike, base = _skews(fitted), len(fitted.tail), _lean(cells, fitted)
+    gained = []
+    for step in np.diag(_TRIED):
+        skew, near_skew = now + step
+        tried = replace(fitted, skew=(skew,) * alike, near_skew=(near_skew,) * alike)
+        gained.append((_lean(drawn(tried), tried) - base) / step.sum())
+    return np.transpose(gained)
+
+
+def _skews(fitted: MemberByMember) -> NDArray[np.float64]:
+    """The skew and the near skew, which all climates have alike."""
+    return np.array([np.mean(one) if one else 0.0 for one in (fitted.skew, fitted.near_skew)])
+
+
+def _lean(cells: Sampled, fitted: MemberByMember) -> NDArray[np.float64]:
+    """Shares of the first and of the third degree."""
+    return shares(frequencies(cells, cells.moved(fitted)), 3)[[0, 2]]
 
 
 def _shift(cells: Sampled, drawn: NDArray[np.float64], share: float) -> float:

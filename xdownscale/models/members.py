@@ -3,8 +3,8 @@
 Of a draw x and the sampler's first estimate m, which at the noise end is the conditional mean, the calibrated
 member is
 
-    n + h(c) + b(c, m - n) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + k(c) w(c) q / sqrt(1 + q / 9)),
-    d = x - m,    q = (d / w(c))**2,
+    n + h(c) + b(c, m - n) (m - n) + g(z) s(c) (d + t(c) d q / (1 + q) + w(c) (k(c) f(q) + j(c) e(q))),
+    d = x - m,    q = (d / w(c))**2,    f(q) = q / sqrt(1 + q / 9),    e(q) = 9 q / (1 + 9 q),
 
 where n is the residual's climatological mean in the cell, c the logarithm of its deviation there, and z what
 the coarse field of the day says there: the transformed value U T(y). Before that the departure's bands of
@@ -22,7 +22,8 @@ which the highest levels are nearly all of both.
 The shift h puts the truth in the middle of members where it is more often low or more often high among them,
 as far as climates differ: what is the same in all cells of a coarse one, conservation takes back. There the
 skew k helps, which sends members up that are far from the mean on either side: conservation takes the mean of
-that from all of them, and the middle goes down.
+that from all of them, and the middle goes down. The near skew j does so with all that are not within a third
+of a width, a deviation: with the two, one up and the other down, ranks lean neither in all nor by halves.
 
 How large errors are on a day and in a region no calibration knows but roughly: where spread is right in the
 mean, days are too narrow and too wide in turn, outermost ranks are too many and those beside them too few.
@@ -82,6 +83,9 @@ class MemberByMember:
     skew : tuple of float, -0.3 to 0.3 [width]
         How far up members go that are a width from the mean, on either side, at each of the first knots: with
         the square of the departure, and from three widths on three times as far for each; empty for nowhere.
+    near_skew : tuple of float, -0.2 to 0.2 [width]
+        How far up members go that are well beyond a third of a width from the mean, on either side, at each
+        of the first knots; empty for nowhere.
     far_slope : tuple of float
         As the slope, where the offset is large, at each of the first knots; empty for the same.
     reach : tuple of float, > 0 [residual's scale]
@@ -91,7 +95,7 @@ class MemberByMember:
     Raises
     ------
     ValueError
-        If the first five, with the last five where they are not empty, or the two of the level, are not of
+        If the first five, with the last six where they are not empty, or the two of the level, are not of
         one length, or knots do not ascend, or there is a far slope without a reach, or a reach without one.
 
     Examples
@@ -113,6 +117,7 @@ class MemberByMember:
     scatter: tuple[float, ...] = ()
     shift: tuple[float, ...] = ()
     skew: tuple[float, ...] = ()
+    near_skew: tuple[float, ...] = ()
     far_slope: tuple[float, ...] = ()
     reach: tuple[float, ...] = ()
 
@@ -214,11 +219,11 @@ class MemberByMember:
                 )
             scatter = np.interp(_array(log_deviation), self.log_deviation, self.scatter)
             departure = departure * _like(departure, scales(chance, scatter))
-        factor, width, tail, skew = self._by_climate(
-            departure, log_deviation, self.factor, self.width, self.tail, self.skew or (0.0,) * len(self.tail)
-        )
+        straight = (0.0,) * len(self.tail)
+        skews = self.skew or straight, self.near_skew or straight
+        factor, *form = self._by_climate(departure, log_deviation, self.factor, self.width, self.tail, *skews)
         by_level = _like(departure, np.interp(_array(level), self.level, self.level_factor))
-        return by_level * factor * stretched(departure, width, tail, skew)
+        return by_level * factor * stretched(departure, *form)
 
     def _by_climate(self, like: Any, log_deviation: Any, *values: tuple[float, ...]) -> list[Any]:
         """Values between the knots of the climate."""
@@ -245,15 +250,19 @@ def bent(offset: Any, near: Any, far: Any, reach: Any) -> Any:
     return offset * (near + (far - near) * square / (1 + square))
 
 
-def stretched(departure: Any, width: Any, tail: Any, skew: Any = 0.0) -> Any:
-    """A departure from the mean, 1 + tail times as large well beyond a width, and up by the skew; any array.
+def stretched(departure: Any, width: Any, tail: Any, skew: Any = 0.0, near_skew: Any = 0.0) -> Any:
+    """A departure from the mean, 1 + tail times as large well beyond a width, and up by the skews; any array.
 
     >>> stretched(np.array([-100.0, -1.0, 0.0, 1.0, 100.0]), 1.0, 0.5, 0.1).round(2).tolist()
     [-120.01, -1.16, 0.0, 1.34, 179.98]
+    >>> stretched(np.array([-100.0, -1.0, 0.0, 1.0, 100.0]), 1.0, 0.0, 0.0, 0.1).round(2).tolist()
+    [-99.9, -0.91, 0.0, 1.09, 100.1]
     """
     square = (departure / width) ** 2
     stretch = departure * (1 + tail * square / (1 + square))
-    return stretch + skew * width * square / (1 + square / _KNEE**2) ** 0.5
+    near = _KNEE**2 * square
+    up = skew * square / (1 + square / _KNEE**2) ** 0.5 + near_skew * near / (1 + near)
+    return stretch + width * up
 
 
 def scales(chance: Any, scatter: Any) -> NDArray[np.float64]:

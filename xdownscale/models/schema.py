@@ -251,7 +251,7 @@ def _spectrum(value: Any) -> dict[str, Any]:
 def _member_by_member(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):  # older cards know nothing of these, or one scatter
         later: dict[str, list[float]] = {
-            name: [] for name in ("band_gain", "scatter", "shift", "skew", "far_slope", "reach")
+            name: [] for name in ("band_gain", "scatter", "shift", "skew", "near_skew", "far_slope", "reach")
         }
         value = {"level": [0.0], "level_factor": [1.0]} | later | dict(value)
         if isinstance(one := value["scatter"], float) and isinstance(value.get("log_deviation"), list):
@@ -268,6 +268,7 @@ def _member_by_member(value: Any) -> dict[str, Any]:
         scatter=_listed(_number(0, 2), 0, 64),
         shift=_listed(_number(-100, 100), 0, 64),
         skew=_listed(_number(-0.3, 0.3), 0, 64),
+        near_skew=_listed(_number(-0.2, 0.2), 0, 64),
         far_slope=_listed(_number(-100, 100), 0, 64),
         reach=_listed(_number(1e-6, 1e6), 0, 64),
     )(value)

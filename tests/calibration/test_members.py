@@ -441,6 +441,15 @@ class TestCalibrate:
         assert len(kept) == 2
         assert calibrate(fast, *records, folder=tmp_path, **given).card == whole
         assert len(list(tmp_path.iterdir())) == 3
+        told = {"4": whole.training["calibration"]["fast"]}
+        other = replace(
+            fast.card,
+            member_by_member={"4": whole.member_by_member["fast"]},
+            training={**fast.card.training, "calibration": told},
+        )
+        again = calibrate(fast.with_card(other), *records, folder=tmp_path, **given).card
+        assert again.member_by_member["fast"] == whole.member_by_member["fast"]
+        assert len(list(tmp_path.iterdir())) == 3, "moves of before do not count"
         assert all(path.stat().st_mtime_ns == at for path, at in kept.items())
 
     def test_windows_are_wide_and_of_days_spread_evenly(

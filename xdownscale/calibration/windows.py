@@ -271,7 +271,7 @@ def window_of(
         day = Day.of(domain, values, instants, last, past)
         seen = [values, *([] if past is None else [past.values])]
         asked = (
-            fingerprint(model),
+            _drawer(model),
             grid,
             instants,
             options,
@@ -279,6 +279,14 @@ def window_of(
         )
         mean, drawn = kept(folder, repr(asked), partial(_drawn, day, options))
     return Window(judged, day, mean, drawn, part.cut(fine_day, window), seed)
+
+
+def _drawer(model: Downscaler) -> str:
+    """A digest of what unmoved members are drawn by; so kept ones outlive a fit, and a card's newer form."""
+    training = {k: v for k, v in model.card.training.items() if k != "calibration"}
+    return fingerprint(
+        model.with_card(replace(model.card, member_by_member={}, training=training, scores=()))
+    )
 
 
 def _drawn(day: Day, options: Options) -> tuple[Tensor, Tensor]:

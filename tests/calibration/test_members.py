@@ -14,6 +14,7 @@ from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
 from xdownscale.calibration.members import Sampled, by_band, by_level, fit
 from xdownscale.calibration.ranks import Lean, Shapes, by_shape
+from xdownscale.diagnostics.flatness import shares
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models.members import MemberByMember, scales, stretched
 from xdownscale.nn.denoiser import Second
@@ -50,7 +51,7 @@ def sampled(mean: Any, departure: Any, truth: Any, area: Any, climate: Any, chan
 def flat(given: Sampled) -> float:
     """The factor for all cells that makes ranks flat without a tail."""
     straight = replace(module._Bin.of(given, None), slopes=(1.0, 1.0, 1.0))
-    return straight.factor(((0.0,), (1.0,)), 0.0, 0.0)
+    return straight.factor(((0.0,), (1.0,)), (0.0, 0.0), 0.0)
 
 
 def ranks(given: Sampled, drawn: NDArray[np.float64], members: int = MEMBERS) -> NDArray[np.float64]:
@@ -77,7 +78,7 @@ class TestFit:
         given = cells(0, lambda c: np.full_like(c, 0.5), np.exp, tails=5.0)
         given = replace(given, chance=np.random.default_rng(4).normal(size=given.mean.shape))
         single = given.single()
-        shapes = Shapes((0.1, 1.0), (-0.5, 0.5), np.full((2, 2), 0.2), np.full((2, 2), 0.5))
+        shapes = Shapes((0.1, 1.0), (-0.5, 0.5), *(np.full((2, 2), form) for form in (0.2, 0.6, 0.5)))
         lean = Lean((-0.5, 0.5), np.array([0.01, -0.02]), 0.05, -0.02)
         found, other = (fit(of, by_level(of, fit(of)), shapes, lean) for of in (single, given))
         for name, values in other.to_dict().items():
@@ -197,22 +198,28 @@ class TestFit:
 class TestScatter:
     """Members with scales of their own, as a table of shapes says."""
 
-    SHAPES = Shapes((0.01, 3.0), (-0.5, 0.5), np.array([[0.6, 0.2]] * 2), np.array([[0.01] * 2, [3.0] * 2]))
+    SHAPES = Shapes(
+        (0.01, 3.0),
+        (-0.5, 0.5),
+        np.array([[0.6, 0.2]] * 2),
+        np.array([[0.8, 0.4]] * 2),
+        np.array([[0.01] * 2, [3.0] * 2]),
+    )
 
     def given(self, seed: int, count: int = 200_000) -> Sampled:
         plain = cells(seed, np.exp, np.exp, count=count)
         rng = np.random.default_rng(seed + 100)
-        error = (plain.truth - plain.mean[0]) * scales(rng.normal(size=count), self.scatter(plain.climate[1]))
+        error = (plain.truth - plain.mean[0]) * scales(rng.normal(size=count), *self.doubt(plain.climate[1]))
         noise = rng.normal(size=plain.departure.shape)
         return replace(plain, truth=plain.mean[0] + error, chance=noise)
 
-    def scatter(self, climate: Any) -> Any:
-        return np.interp(climate, [-0.5, 0.5], [0.6, 0.2])
+    def doubt(self, climate: Any) -> Any:
+        return [np.interp(climate, [-0.5, 0.5], ends) for ends in ([0.6, 0.2], [0.8, 0.4])]
 
     def test_is_the_climate_s_and_needs_no_tail(self) -> None:
         found = fit(self.given(0), shapes=self.SHAPES)
-        expected = self.scatter(np.array(found.log_deviation))
-        np.testing.assert_allclose(found.scatter, expected, atol=0.02)
+        expected = self.doubt(np.array(found.log_deviation))
+        np.testing.assert_allclose([found.scatter, found.scatter_skew], expected, atol=0.02)
         np.testing.assert_allclose(found.factor, 1, rtol=0.08)
         assert found.tail[0] < 0.05
 
@@ -224,11 +231,12 @@ class TestScatter:
 
     def test_none_without_shapes(self) -> None:
         found = fit(self.given(2))
-        assert (found.scatter, found.shift, found.skew, found.near_skew) == ((), (), (), ())
+        assert (found.scatter, found.scatter_skew) == ((), ())
+        assert (found.shift, found.skew, found.near_skew) == ((), (), ())
 
     def test_each_climate_has_its_tail(self) -> None:
         """Of errors with tails in one half of the climates, which one tail for all serves nowhere."""
-        none = Shapes((0.01, 10.0), (0.0,), np.zeros((2, 1)), np.array([[0.01], [10.0]]))
+        none = Shapes((0.01, 10.0), (0.0,), *np.zeros((2, 2, 1)), np.array([[0.01], [10.0]]))
 
         def given(seed: int) -> Sampled:
             heavy, light = (cells(seed, np.exp, np.exp, tails=t, count=200_000) for t in (4.0, np.inf))
@@ -244,6 +252,23 @@ class TestScatter:
         of_each, of_all = ([module._reliability(half, f) for half in by_half] for f in (found, alike))
         np.testing.assert_allclose(of_each, 1, atol=0.025)
         assert of_all[0] < 0.95
+
+    def test_ranks_are_flat_between_knots_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where what is right rises thirtyfold from one knot to the next but one, as in the calmest cells."""
+        none = Shapes((0.01, 10.0), (0.0,), *np.zeros((2, 2, 1)), np.array([[0.01], [10.0]]))
+
+        def given(seed: int) -> Sampled:
+            return cells(
+                seed, np.ones_like, lambda c: np.exp(np.clip(30 * (c + 0.4), -3.4, 0)), count=200_000
+            )
+
+        off = []
+        for passes in (0, module._PASSES):
+            monkeypatch.setattr(module, "_PASSES", passes)
+            found, bins = fit(given(0), shapes=none), given(1).by_climate(20)
+            off.append([shares(ranks(one, one.moved(found)), 2)[1] for one in bins])
+        assert np.abs(off[0]).max() > 0.1
+        assert np.abs(off[1]).max() < 0.03
 
 
 class TestLean:
@@ -381,7 +406,7 @@ class TestCalibrate:
 
         def shape(given: Sampled, fitted: MemberByMember) -> Shapes:
             judged.append((*given.mean.shape, len(fitted.scatter)))
-            return Shapes((1.0,), (0.0,), np.array([[0.25]]), np.array([[0.5]]))
+            return Shapes((1.0,), (0.0,), *(np.array([[form]]) for form in (0.25, 0.75, 0.5)))
 
         def lean(given: Sampled, fitted: MemberByMember, many: Sampled, response: Any) -> Any:
             assert response == many.mean.shape
@@ -396,11 +421,12 @@ class TestCalibrate:
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         monkeypatch.setattr(fitting, "_BORDER", 8)
         given: dict[str, Any] = {"evaluations": ("fast",), "members": 3, "crop": 48, "crops": 4}
-        for windows, ranked in ((26, [[0.25], [0.25], [0.0625], [-0.125]]), (24, [[], [], [], []])):
+        for windows, ranked in ((26, [[0.25], [0.75], [0.25], [0.0625], [-0.125]]), (24, [[]] * 5)):
             asked.clear()
             judged.clear()
             found = calibrate(fast, *records, windows=windows, **given).card.member_by_member["fast"]
-            assert [found[name] for name in ("scatter", "shift", "skew", "near_skew")] == ranked
+            names = ("scatter", "scatter_skew", "shift", "skew", "near_skew")
+            assert [found[name] for name in names] == ranked
             assert (found["tail"] == [0.5]) == (windows == 26)
             if windows == 24:
                 assert asked == [3] * 24

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 FITTED = MemberByMember((0.0,), slope=(1.0,), factor=(1.0,), width=(1.0,), tail=(0.0,))
 
 
-def mixed(seed: int, hidden: Any, members: int = 16, count: int = 40_000) -> Sampled:
+def mixed(seed: int, hidden: Any, members: int = 16, count: int = 40_000, skew: float = 0.0) -> Sampled:
     """Deviations that members know and errors miss by a random factor, of a scatter by the climate."""
     rng = np.random.default_rng(seed)
     climate = rng.uniform(-1, 1, count)
     known = np.exp(0.7 * rng.normal(size=count))
     doubt = hidden(climate) if callable(hidden) else hidden
-    truth = known * scales(rng.normal(size=count), doubt) * rng.normal(size=count)
+    truth = known * scales(rng.normal(size=count), doubt, skew) * rng.normal(size=count)
     departure, chance = rng.normal(size=(2, members, count))
     nothing = np.zeros((members, count))
     one = np.ones(count)
@@ -65,32 +65,56 @@ def test_the_factor_ends_where_none_will_do() -> None:
 class TestShapes:
     def test_between_climates_and_tails_and_level_beyond(self) -> None:
         own = np.array([[0.1, 0.1], [10.0, 5.0]])
-        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]), own)
+        skew = np.array([[0.9, 0.5], [0.3, 0.1]])
+        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]), skew, own)
         climates = np.array([-3.0, -1.0, 0.0, 1.0, 2.0])
-        np.testing.assert_allclose(shapes.at(0.1, climates), [[0.8, 0.8, 0.6, 0.4, 0.4], [0.1] * 5])
+        scatter, skewed = [0.8, 0.8, 0.6, 0.4, 0.4], [0.9, 0.9, 0.7, 0.5, 0.5]
+        np.testing.assert_allclose(shapes.at(0.1, climates), [scatter, skewed, [0.1] * 5])
         np.testing.assert_allclose(shapes.at(0.01, climates), shapes.at(0.1, climates))
         np.testing.assert_allclose(shapes.at(1.0, climates)[0], [0.4, 0.4, 0.35, 0.3, 0.3], atol=1e-12)
         scatter, tail = [0.0, 0.0, 0.1, 0.2, 0.2], [10.0, 10.0, 7.5, 5.0, 5.0]
-        np.testing.assert_allclose(shapes.at(99.0, climates), [scatter, tail])
+        np.testing.assert_allclose(shapes.at(99.0, climates), [scatter, [0.3, 0.3, 0.2, 0.1, 0.1], tail])
 
     def test_with_a_tail_of_each_climate(self) -> None:
-        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), np.array([[0.8, 0.4], [0.0, 0.2]]), np.ones((2, 2)))
+        one, scatter = np.ones((2, 2)), np.array([[0.8, 0.4], [0.0, 0.2]])
+        shapes = Shapes((0.1, 10.0), (-1.0, 1.0), scatter, 0 * one, one)
         climates, tails = np.array([-1.0, 0.0, 1.0]), np.array([10.0, 0.1, 1.0])
-        np.testing.assert_allclose(shapes.at(tails, climates), [[0.0, 0.6, 0.3], [1.0] * 3], atol=1e-12)
+        expected = [[0.0, 0.6, 0.3], [0.0] * 3, [1.0] * 3]
+        np.testing.assert_allclose(shapes.at(tails, climates), expected, atol=1e-12)
 
 
 class TestByShape:
     def test_finds_the_doubt_of_each_climate(self) -> None:
         given = mixed(1, lambda c: np.where(c > 0, 0.5, 0.0), count=120_000)
         found = by_shape(given, replace(FITTED, factor=(0.7,)))
-        assert found.scatter.shape == (len(found.tail), 10)
-        np.testing.assert_allclose(found.log_deviation, np.linspace(-0.9, 0.9, 10), atol=0.02)
-        np.testing.assert_allclose(found.scatter[0, 5:], 0.5, atol=0.12)
-        assert found.scatter[0, 5:].mean() == pytest.approx(0.5, abs=0.05)
-        assert (found.scatter[0, :5] < 0.2).all()
-        assert found.scatter[0, :5].mean() < 0.12
-        assert (np.diff(found.scatter[:, 5:], axis=0) <= 0).all(), "a tail leaves less to do"
+        assert found.scatter.shape == (len(found.tail), 20)
+        np.testing.assert_allclose(found.log_deviation, np.linspace(-0.95, 0.95, 20), atol=0.02)
+        np.testing.assert_allclose(found.scatter[0, 10:], 0.5, atol=0.15)
+        assert found.scatter[0, 10:].mean() == pytest.approx(0.5, abs=0.05)
+        assert (found.scatter[0, :10] < 0.25).all()
+        assert found.scatter[0, :10].mean() < 0.12
+        assert (np.diff(found.scatter[:, 10:].mean(axis=1)) <= 0).all(), "a tail leaves less to do"
         assert (found.scatter[-1] < 0.1).all()
+
+    def test_finds_whether_the_doubt_is_of_too_narrow_members(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Scales that scatter as far down as up ask for no skew, others for theirs, by the sixth degree."""
+        monkeypatch.setattr(module, "_TAILS", (0.01,))
+        skews = []
+        for skew in (0.0, 0.9):
+            given, other = (mixed(seed, 0.7, count=120_000, skew=skew) for seed in (8, 9))
+            found = by_shape(given, FITTED)
+            doubt = float(found.scatter[0].mean()), float(found.scatter_skew[0].mean())
+            skews.append(doubt[1])
+            assert doubt[0] == pytest.approx(0.7, abs=0.08)
+            left = []
+            for tried in (doubt, (doubt[0], 0.0)):
+                moved = other.departure * scales(other.chance, *tried)
+                moved = flat(0 * moved, moved, other) * moved
+                left.append(module._share(other, moved, 6))
+            assert abs(left[0]) < 0.01
+        assert skews[0] < 0.3
+        assert skews[1] > 0.6
+        assert left[1] > 0.04, "without the skew there is a share"
 
     def test_new_ranks_are_flat_with_it(self) -> None:
         """A tail beyond the climate's deviation does not do that."""
@@ -105,9 +129,11 @@ class TestByShape:
         """Slopes, factors and conservation's changes count; a scatter of before does not."""
         given = mixed(4, 0.4)
         moved = replace(given, mean=given.mean + 2, departure=2 * given.departure, change=given.change - 1.0)
-        fitted = replace(FITTED, slope=(0.5,), factor=(0.5,), width=(2.0,), tail=(3.0,), scatter=(0.9,))
+        fitted = replace(FITTED, slope=(0.5,), factor=(0.5,), width=(2.0,), tail=(3.0,))
+        fitted = replace(fitted, scatter=(0.9,), scatter_skew=(0.4,))
         one, two = by_shape(given, FITTED), by_shape(moved, fitted)
         np.testing.assert_allclose(one.scatter[0], two.scatter[0], atol=0.02)
+        np.testing.assert_allclose(one.scatter_skew[0], two.scatter_skew[0], atol=0.05)
 
     def test_leaves_less_of_a_tail_where_it_is_too_much(self) -> None:
         """Members are as heavy-tailed as errors with a tail of a half, and scatter helps no more."""
@@ -115,7 +141,8 @@ class TestByShape:
         truth = stretched(given.truth, 1.0, 0.5)
         found = by_shape(replace(given, departure=given.truth.std() * given.departure, truth=truth), FITTED)
         enough = np.array(found.tail) > 0.5
-        np.testing.assert_allclose(found.own_tail[~enough], np.array(found.tail)[~enough, None] * np.ones(10))
+        kept = np.isclose(found.own_tail[~enough], np.array(found.tail)[~enough, None])
+        assert kept.mean() > 0.9
         assert (found.scatter[enough] == 0).mean() > 0.9
         assert (found.scatter[0] > 0).all()
         assert (found.own_tail[enough] < 1.1).all()

@@ -27,7 +27,8 @@ MOVED = {
     "level": [0.0, 1.0], "level_factor": [1.1, 0.9],
 }  # fmt: skip
 LATER: dict[str, list[float]] = {
-    name: [] for name in ("band_gain", "scatter", "shift", "skew", "near_skew", "far_slope", "reach")
+    name: []
+    for name in ("band_gain", "scatter", "scatter_skew", "shift", "skew", "near_skew", "far_slope", "reach")
 }
 
 
@@ -199,6 +200,8 @@ def test_foreign_text(text: str, message: str) -> None:
         ("member_by_member", {"fast": MOVED | {"tail": [-1.0]}}, "from 0"),
         ("member_by_member", {"fast": MOVED | {"scatter": [-0.1]}}, "from 0"),
         ("member_by_member", {"fast": MOVED | {"scatter": [0.1, 0.2]}}, "expected equally many"),
+        ("member_by_member", {"fast": MOVED | {"scatter_skew": [1.1]}}, "from -1 to 1"),
+        ("member_by_member", {"fast": MOVED | {"scatter_skew": [0.1, 0.2]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"skew": [0.4]}}, "from -0.3 to 0.3"),
         ("member_by_member", {"fast": MOVED | {"skew": [0.1, 0.2]}}, "expected equally many"),
         ("member_by_member", {"fast": MOVED | {"near_skew": [-0.3]}}, "from -0.2 to 0.2"),

@@ -20,6 +20,7 @@ FITTED = MemberByMember(
 )
 LEVELED = replace(FITTED, level=(1.0, 3.0), level_factor=(0.5, 2.5), band_gain=(1.5, 0.5))
 DOUBTFUL = replace(LEVELED, scatter=(0.6, 0.2, 0.0))
+SPLIT = replace(DOUBTFUL, scatter_skew=(0.9, 0.5, 0.0))
 LEANING = replace(DOUBTFUL, shift=(1.0, 2.0, 0.0), skew=(0.2, 0.1, -0.1), near_skew=(-0.1, 0.0, 0.1))
 BENT = replace(FITTED, far_slope=(1.0, 1.4, 1.6), reach=(0.3, 0.5, 0.5))
 
@@ -30,10 +31,10 @@ def test_straight_between_knots_and_level_beyond() -> None:
     half = np.array([0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
     factor = np.array([0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
     np.testing.assert_allclose(FITTED.moved(nothing, near, climate, nothing) / near, factor, rtol=1e-6)
-    tail = np.array([3.0, 3.0, 2.0, 0.5, 0.0, 0.0])
+    far_factor = np.array([2.0, 2.0, 2.0, 2.0, 2.0, 2.0])  # at every knot, and so between them
     found = FITTED.moved(nothing, far, climate, nothing)
-    np.testing.assert_allclose(found / far, factor * (1 + tail), rtol=1e-6)
-    expected = factor * half * (1 + tail / 2)
+    np.testing.assert_allclose(found / far, far_factor, rtol=1e-6)
+    expected = half * (factor + far_factor) / 2
     np.testing.assert_allclose(FITTED.moved(nothing, half, climate, nothing), expected, rtol=1e-6)
     slope = [0.2, 0.2, 0.6, 1.0, 1.0, 1.0]
     np.testing.assert_allclose(FITTED.moved(np.ones(6), nothing, climate, nothing), slope)
@@ -69,7 +70,7 @@ def test_arrays_and_tensors_alike() -> None:
     given = [rng.normal(size=shape) for shape in ((3, 5), (3, 5), (2, 5), (5,))]
     for fitted, noise in (
         (LEVELED, None),
-        *((f, rng.normal(size=(3, 5))) for f in (DOUBTFUL, LEANING, BENT)),
+        *((f, rng.normal(size=(3, 5))) for f in (DOUBTFUL, SPLIT, LEANING, BENT)),
     ):
         found = fitted.moved(*(torch.from_numpy(v) for v in given), noise)
         np.testing.assert_allclose(found.numpy(), fitted.moved(*given, noise), rtol=1e-12)
@@ -82,6 +83,9 @@ def test_departs_by_a_random_factor_that_is_the_climate_s() -> None:
     found = DOUBTFUL.moved(0 * departure, departure, climate, level, noise)
     own = departure * scales(noise, np.array([0.6, 0.6, 0.4, 0.1, 0.0]))
     np.testing.assert_allclose(found, LEVELED.moved(0 * departure, own, climate, level), rtol=1e-12)
+    skewed = SPLIT.moved(0 * departure, departure, climate, level, noise)
+    own = departure * scales(noise, *np.array([[0.6, 0.6, 0.4, 0.1, 0.0], [0.9, 0.9, 0.7, 0.25, 0.0]]))
+    np.testing.assert_allclose(skewed, LEVELED.moved(0 * departure, own, climate, level), rtol=1e-12)
     with pytest.raises(ValueError, match="no noise is given"):
         DOUBTFUL.moved(0 * departure, departure, climate, level)
 
@@ -151,8 +155,20 @@ def test_scales_have_a_mean_square_of_one_and_the_scatter_of_their_logarithm(sca
     assert np.log(found).std() == pytest.approx(scatter, rel=0.01)
 
 
+@pytest.mark.parametrize("skew", [-0.9, 0.4, 0.9, 1.0])
+def test_scales_scatter_further_to_one_side_of_their_median(skew: float) -> None:
+    """The split normal distribution: half of it on either side, of the deviations that are asked for."""
+    noise = np.random.default_rng(1).normal(size=400_000)
+    found, middle = scales(noise, 0.3, skew), scales(0.0, 0.3, skew)
+    assert (found**2).mean() == pytest.approx(1, abs=0.01)
+    apart = np.log(found / middle)
+    for side, deviation in ((noise > 0, 0.3 * (1 + skew)), (noise < 0, 0.3 * (1 - skew))):
+        assert np.sqrt((apart[side] ** 2).mean()) == pytest.approx(deviation, rel=0.01, abs=1e-12)
+    np.testing.assert_allclose(scales(noise, 0.3, 0.0), np.exp(0.3 * noise - 0.09), rtol=1e-12)
+
+
 def test_through_a_card_s_lists() -> None:
-    for fitted in (LEVELED, DOUBTFUL, LEANING):
+    for fitted in (LEVELED, DOUBTFUL, SPLIT, LEANING):
         assert MemberByMember.from_dict(fitted.to_dict()) == fitted
 
 
@@ -167,7 +183,7 @@ def test_through_a_card_s_lists() -> None:
             r"tail, scatter have \[1, 1, 1, 1, 1, 2\] values",
         ),
         (
-            (*[(0.0,)] * 5, (0.0,), (1.0,), (), (), (0.1,), (0.1, 0.2)),
+            (*[(0.0,)] * 5, (0.0,), (1.0,), (), (), (), (0.1,), (0.1, 0.2)),
             r"tail, shift, skew have \[1, 1, 1, 1, 1, 1, 2\] values",
         ),
         ((*[(0.0,)] * 5, (0.0, 1.0), (1.0,)), r"level, level_factor have \[2, 1\] values"),

@@ -54,6 +54,7 @@ Levels = tuple[tuple[float, ...], tuple[float, ...]]
 _BINS = 20
 _LEVELS = (0.05, 0.3, 0.5, 0.7, 0.9, 0.99, 0.997)
 _ROUNDS = 5
+_PASSES = 2
 _SLOPES = (0.0, 2.0)
 _ONE_SLOPE = 0.01
 _REACHES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
@@ -185,7 +186,7 @@ def fit(
     levels : (tuple of float, tuple of float)
         Knots of the level and the factors there, with which the rest is fitted.
     shapes : Shapes, optional
-        Scatter and tail of each climate that go with a tail; by default there is no scatter, and one tail.
+        Scatter, its skew and tail of each climate that go with a tail; by default no scatter, and one tail.
     lean : Lean, optional
         Shift and skews; none by default.
 
@@ -209,11 +210,11 @@ def fit(
 
     def fitted(bins: Sequence[_Bin], tails: Sequence[float]) -> MemberByMember:
         knots = np.array([one.knot for one in bins])
-        scatter, own_tails = _short([0.0] * len(bins)), _short(tails)
-        if shapes is not None:
-            scatter, own_tails = map(_short, shapes.at(np.array(tails), knots))
-        forms = zip(bins, scatter, own_tails, strict=True)
-        factors = [one.factor(levels, doubt, tail) for one, doubt, tail in forms]
+        none = [0.0] * len(bins)
+        told = (none, none, tails) if shapes is None else shapes.at(np.array(tails), knots)
+        scatter, scatter_skew, own_tails = map(_short, told)
+        forms = zip(bins, scatter, scatter_skew, own_tails, strict=True)
+        factors = [one.factor(levels, doubt, tail) for one, *doubt, tail in forms]
         near, far, reach = zip(*(one.slopes for one in bins), strict=True)
         return MemberByMember(
             tuple(map(float, knots)),
@@ -224,6 +225,7 @@ def fit(
             levels[0],
             _short(levels[1]),
             scatter=() if shapes is None else scatter,
+            scatter_skew=() if shapes is None else scatter_skew,
             shift=() if lean is None else _short(one.shift for one in bins),
             skew=() if lean is None else _short(one.skews[0] for one in bins),
             near_skew=() if lean is None else _short(one.skews[1] for one in bins),
@@ -235,7 +237,25 @@ def fit(
         return bisected(lambda tail: _reliability(cells, fitted(bins, [tail] * len(bins))) < 1, *_TAILS)
 
     alike = shapes is None
-    return fitted(bins, [tail(cells, bins)] * len(bins) if alike else [tail(b.cells, [b]) for b in bins])
+    found = fitted(bins, [tail(cells, bins)] * len(bins) if alike else [tail(b.cells, [b]) for b in bins])
+    return found if alike else _between_knots(found, bins)
+
+
+def _between_knots(fitted: MemberByMember, bins: Sequence[_Bin]) -> MemberByMember:
+    """The same with factors that make the ranks of each bin flat where all is interpolated between knots.
+
+    In the calmest tenth factors rise from one knot to the next by as much as ten times.
+    """
+    for _ in range(_PASSES):
+        by = [flat(*_apart(one.cells, fitted), one.cells) for one in bins]
+        fitted = replace(fitted, factor=_short(np.multiply(fitted.factor, by)))
+    return fitted
+
+
+def _apart(cells: Sampled, fitted: MemberByMember) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What conserved members depart from, and how far."""
+    centre = fitted.centre(cells.mean, cells.climate) + cells.change
+    return centre, fitted.departing(cells.departure, cells.climate, cells.level, cells.chance)
 
 
 @dataclass(frozen=True)
@@ -270,11 +290,11 @@ class _Bin:
         skews = (0.0, 0.0) if lean is None else (lean.skew, lean.near_skew)
         return cls(cells, knot, max(_WIDTH * _deviation(cells), 1e-6), _slopes(cells), shift, skews)
 
-    def factor(self, levels: Levels, scatter: float, tail: float) -> float:
-        """What small departures are multiplied by for ranks to be flat."""
+    def factor(self, levels: Levels, doubt: Sequence[float], tail: float) -> float:
+        """What small departures are multiplied by for ranks to be flat; of a scatter with its skew."""
         cells, normal = self.cells, self.cells.climate[0]
         centre = normal + self.shift + bent(cells.mean - normal, *self.slopes) + cells.change
-        departure = cells.departure * scales(cells.chance, scatter) if scatter else cells.departure
+        departure = cells.departure * scales(cells.chance, *doubt) if doubt[0] else cells.departure
         departure = stretched(departure, self.width, tail, *self.skews)
         return flat(centre, np.interp(cells.level, *levels) * departure, cells)
 

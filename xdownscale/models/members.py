@@ -30,7 +30,9 @@ mean, days are too narrow and too wide in turn, outermost ranks are too many and
 Members share that doubt if each departs by a factor of its own, exp(a(c) xi - a(c)**2) with smooth unit noise
 xi (`noise.smooth`), whose square is 1 in the mean: a mixture of scales, as errors are. Of a spread known from
 little data Student's t in place of the normal distribution is the same. The doubt is another where dust is
-always about than where it comes on some days.
+always about than where it comes on some days: there members that agree may all be far from the truth, but
+seldom are much too wide, so that the logarithm scatters by a (1 + r) upward and by a (1 - r) downward, the
+split normal distribution (Wallis 2014, doi:10.1214/13-STS417).
 
 A member depends on nothing but itself. The kind of correction, not its form,
 is that of Van Schaeybroeck and Vannitsem (2015, doi:10.1002/qj.2397).
@@ -43,6 +45,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import ndtr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +71,8 @@ class MemberByMember:
     width : tuple of float, > 0 [residual's scale]
         Departure at which a member goes half of the way to the tail, at each knot.
     tail : tuple of float, >= 0
-        How much larger the factor is for large departures, at each knot; 0 for not at all.
+        How much larger the factor is for large departures, at each knot; 0 for not at all. Between knots
+        the factor of large departures is linear, as that of small ones.
     level : tuple of float, ascending [transformed value]
         Knots of another kind: what the upsampled coarse field is in the cell.
     level_factor : tuple of float, > 0
@@ -78,6 +82,9 @@ class MemberByMember:
     scatter : tuple of float, >= 0
         Deviation of the logarithm of the random factor of a member's departures, at each of the first knots;
         empty for no such factor.
+    scatter_skew : tuple of float, -1 to 1
+        Of that deviation, how much more of it there is upward than in the mean, and less downward, at each of
+        the first knots; empty for the same on either side.
     shift : tuple of float [residual's scale]
         How far up all members go, at each of the first knots; empty for nowhere.
     skew : tuple of float, -0.3 to 0.3 [width]
@@ -95,7 +102,7 @@ class MemberByMember:
     Raises
     ------
     ValueError
-        If the first five, with the last six where they are not empty, or the two of the level, are not of
+        If the first five, with the last seven where they are not empty, or the two of the level, are not of
         one length, or knots do not ascend, or there is a far slope without a reach, or a reach without one.
 
     Examples
@@ -115,6 +122,7 @@ class MemberByMember:
     level_factor: tuple[float, ...] = (1.0,)
     band_gain: tuple[float, ...] = ()
     scatter: tuple[float, ...] = ()
+    scatter_skew: tuple[float, ...] = ()
     shift: tuple[float, ...] = ()
     skew: tuple[float, ...] = ()
     near_skew: tuple[float, ...] = ()
@@ -212,18 +220,22 @@ class MemberByMember:
             If there is a scatter, and no noise.
         """
         _, log_deviation = climate
+        straight = (0.0,) * len(self.tail)
         if self.scatter:
             if chance is None:
                 raise ValueError(
                     "members have scales of their own, and no noise is given to draw them: give chance"
                 )
-            scatter = np.interp(_array(log_deviation), self.log_deviation, self.scatter)
-            departure = departure * _like(departure, scales(chance, scatter))
-        straight = (0.0,) * len(self.tail)
+            forms = self.scatter, self.scatter_skew or straight
+            doubt = [np.interp(_array(log_deviation), self.log_deviation, each) for each in forms]
+            departure = departure * _like(departure, scales(chance, *doubt))
+        far_factor = tuple(near * (1 + tail) for near, tail in zip(self.factor, self.tail, strict=True))
         skews = self.skew or straight, self.near_skew or straight
-        factor, *form = self._by_climate(departure, log_deviation, self.factor, self.width, self.tail, *skews)
+        factor, far_factor, width, *up = self._by_climate(
+            departure, log_deviation, self.factor, far_factor, self.width, *skews
+        )
         by_level = _like(departure, np.interp(_array(level), self.level, self.level_factor))
-        return by_level * factor * stretched(departure, *form)
+        return by_level * factor * stretched(departure, width, far_factor / factor - 1, *up)
 
     def _by_climate(self, like: Any, log_deviation: Any, *values: tuple[float, ...]) -> list[Any]:
         """Values between the knots of the climate."""
@@ -265,10 +277,14 @@ def stretched(departure: Any, width: Any, tail: Any, skew: Any = 0.0, near_skew:
     return stretch + width * up
 
 
-def scales(chance: Any, scatter: Any) -> NDArray[np.float64]:
+def scales(chance: Any, scatter: Any, skew: Any = 0.0) -> NDArray[np.float64]:
     """A member's random factor, of unit noise: positive, its square 1 in the mean.
 
     >>> scales(np.array([0.0, 0.5]), 0.5).round(4).tolist()
     [0.7788, 1.0]
+    >>> scales(np.array([-1.0, 0.0, 1.0]), 0.5, 0.6).round(4).tolist()
+    [0.4215, 0.5148, 1.1458]
     """
-    return np.asarray(np.exp(scatter * chance - scatter**2))
+    up, down = scatter * (1 + skew), scatter * (1 - skew)
+    square = np.exp(2 * up**2) * ndtr(2 * up) + np.exp(2 * down**2) * ndtr(-2 * down)
+    return np.asarray(np.exp(np.where(chance > 0, up, down) * chance) / np.sqrt(square))

@@ -250,9 +250,9 @@ def _spectrum(value: Any) -> dict[str, Any]:
 
 def _member_by_member(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):  # older cards know nothing of these, or one scatter
-        later: dict[str, list[float]] = {
-            name: [] for name in ("band_gain", "scatter", "shift", "skew", "near_skew", "far_slope", "reach")
-        }
+        of_scale = ("band_gain", "scatter", "scatter_skew")
+        of_mean = ("shift", "skew", "near_skew", "far_slope", "reach")
+        later: dict[str, list[float]] = {name: [] for name in (*of_scale, *of_mean)}
         value = {"level": [0.0], "level_factor": [1.0]} | later | dict(value)
         if isinstance(one := value["scatter"], float) and isinstance(value.get("log_deviation"), list):
             value["scatter"] = [one] * len(value["log_deviation"]) if one else []
@@ -266,6 +266,7 @@ def _member_by_member(value: Any) -> dict[str, Any]:
         level_factor=_listed(_number(1e-3, 1e3), 1, 64),
         band_gain=_listed(_number(1e-3, 1e3), 0, 8),
         scatter=_listed(_number(0, 2), 0, 64),
+        scatter_skew=_listed(_number(-1, 1), 0, 64),
         shift=_listed(_number(-100, 100), 0, 64),
         skew=_listed(_number(-0.3, 0.3), 0, 64),
         near_skew=_listed(_number(-0.2, 0.2), 0, 64),

@@ -14,7 +14,6 @@ from xdownscale.calibration import calibrate, fitting
 from xdownscale.calibration import members as module
 from xdownscale.calibration.members import Sampled, by_band, by_level, fit
 from xdownscale.calibration.ranks import Lean, Shapes, by_shape
-from xdownscale.diagnostics.flatness import shares
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.models.members import MemberByMember, scales, stretched
 from xdownscale.nn.denoiser import Second
@@ -253,22 +252,32 @@ class TestScatter:
         np.testing.assert_allclose(of_each, 1, atol=0.025)
         assert of_all[0] < 0.95
 
-    def test_ranks_are_flat_between_knots_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where what is right rises thirtyfold from one knot to the next but one, as in the calmest cells."""
+    def test_ranks_are_flat_where_the_calmest_cells_differ_most(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A deviation that is proportional to the climate's, whose logarithm goes far down in a twentieth."""
         none = Shapes((0.01, 10.0), (0.0,), *np.zeros((2, 2, 1)), np.array([[0.01], [10.0]]))
 
         def given(seed: int) -> Sampled:
-            return cells(
-                seed, np.ones_like, lambda c: np.exp(np.clip(30 * (c + 0.4), -3.4, 0)), count=200_000
-            )
+            plain = cells(seed, np.ones_like, np.ones_like, count=400_000)
+            c = np.maximum(plain.climate[1], -0.9)
+            c = c - 3 * (c == -0.9) * np.random.default_rng(seed + 10).uniform(size=c.size)
+            error = np.exp(c) * (plain.truth - plain.mean[0])
+            return replace(plain, truth=plain.mean[0] + error, climate=np.stack([0 * c, c]))
 
-        off = []
-        for passes in (0, module._PASSES):
-            monkeypatch.setattr(module, "_PASSES", passes)
-            found, bins = fit(given(0), shapes=none), given(1).by_climate(20)
-            off.append([shares(ranks(one, one.moved(found)), 2)[1] for one in bins])
-        assert np.abs(off[0]).max() > 0.1
-        assert np.abs(off[1]).max() < 0.03
+        other = given(1)
+        found = fit(given(0), shapes=none)
+        assert len(found.factor) == 2 * (20 - 1 + 4) - 1
+        at = -0.9 - np.linspace(0, 2.7, 7)
+        factor = np.interp(at, found.log_deviation, found.factor)
+        np.testing.assert_allclose(factor, np.exp(at), rtol=0.3)
+        calm = other.of(other.climate[1] < np.quantile(other.climate[1], 0.1))
+        off = [np.abs(ranks(one, one.moved(found)) - 1).max() for one in calm.by_climate(4)]
+        assert max(off) < 0.1
+        monkeypatch.setattr(module, "_CALMEST", 1)
+        alike = fit(given(0), shapes=none)
+        off = [np.abs(ranks(one, one.moved(alike)) - 1).max() for one in calm.by_climate(4)]
+        assert max(off) > 0.3, "one factor for all of them is too large for some and too small for others"
 
 
 class TestLean:

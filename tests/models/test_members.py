@@ -31,10 +31,10 @@ def test_straight_between_knots_and_level_beyond() -> None:
     half = np.array([0.1, 0.1, 0.55, 1.0, 1.0, 1.0])
     factor = np.array([0.5, 0.5, 0.75, 1.5, 2.0, 2.0])
     np.testing.assert_allclose(FITTED.moved(nothing, near, climate, nothing) / near, factor, rtol=1e-6)
-    far_factor = np.array([2.0, 2.0, 2.0, 2.0, 2.0, 2.0])  # at every knot, and so between them
+    tail = np.array([3.0, 3.0, 2.0, 0.5, 0.0, 0.0])
     found = FITTED.moved(nothing, far, climate, nothing)
-    np.testing.assert_allclose(found / far, far_factor, rtol=1e-6)
-    expected = half * (factor + far_factor) / 2
+    np.testing.assert_allclose(found / far, factor * (1 + tail), rtol=1e-6)
+    expected = factor * half * (1 + tail / 2)
     np.testing.assert_allclose(FITTED.moved(nothing, half, climate, nothing), expected, rtol=1e-6)
     slope = [0.2, 0.2, 0.6, 1.0, 1.0, 1.0]
     np.testing.assert_allclose(FITTED.moved(np.ones(6), nothing, climate, nothing), slope)

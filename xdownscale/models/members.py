@@ -71,8 +71,7 @@ class MemberByMember:
     width : tuple of float, > 0 [residual's scale]
         Departure at which a member goes half of the way to the tail, at each knot.
     tail : tuple of float, >= 0
-        How much larger the factor is for large departures, at each knot; 0 for not at all. Between knots
-        the factor of large departures is linear, as that of small ones.
+        How much larger the factor is for large departures, at each knot; 0 for not at all.
     level : tuple of float, ascending [transformed value]
         Knots of another kind: what the upsampled coarse field is in the cell.
     level_factor : tuple of float, > 0
@@ -229,13 +228,10 @@ class MemberByMember:
             forms = self.scatter, self.scatter_skew or straight
             doubt = [np.interp(_array(log_deviation), self.log_deviation, each) for each in forms]
             departure = departure * _like(departure, scales(chance, *doubt))
-        far_factor = tuple(near * (1 + tail) for near, tail in zip(self.factor, self.tail, strict=True))
         skews = self.skew or straight, self.near_skew or straight
-        factor, far_factor, width, *up = self._by_climate(
-            departure, log_deviation, self.factor, far_factor, self.width, *skews
-        )
+        factor, *form = self._by_climate(departure, log_deviation, self.factor, self.width, self.tail, *skews)
         by_level = _like(departure, np.interp(_array(level), self.level, self.level_factor))
-        return by_level * factor * stretched(departure, width, far_factor / factor - 1, *up)
+        return by_level * factor * stretched(departure, *form)
 
     def _by_climate(self, like: Any, log_deviation: Any, *values: tuple[float, ...]) -> list[Any]:
         """Values between the knots of the climate."""

@@ -118,12 +118,12 @@ class TestByShape:
 
     def test_new_ranks_are_flat_with_it(self) -> None:
         """A tail beyond the climate's deviation does not do that."""
-        given, other = mixed(2, 0.3), mixed(3, 0.3, count=100_000)
+        given, other = mixed(2, 0.3, count=80_000), mixed(3, 0.3, count=200_000)
         plain = fit(given)
         doubtful = fit(given, shapes=by_shape(given, plain))
         off = [np.abs(ranks(other, other.moved(fitted)) - 1).max() for fitted in (plain, doubtful)]
-        assert off[0] > 0.045
-        assert off[1] < 0.035
+        assert off[0] > 0.07
+        assert off[1] < 0.03
 
     def test_goes_on_from_what_is_fitted(self) -> None:
         """Slopes, factors and conservation's changes count; a scatter of before does not."""
@@ -218,7 +218,7 @@ class TestByLean:
             here = other.of(near)
             off = [np.abs(ranks(here, self.conserved(other, f)[:, near]) - 1).max() for f in (still, fitted)]
             assert off[0] > 0.2
-            assert off[1] < 0.035
+            assert off[1] < 0.03
 
     def test_one_skew_leaves_a_third_degree(self) -> None:
         """With which ranks have no first one; so that two are needed."""

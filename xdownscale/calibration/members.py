@@ -260,15 +260,14 @@ def _halfway(fitted: MemberByMember) -> MemberByMember:
     lists = {
         name: values for name, values in fitted.to_dict().items() if values and name not in _NOT_BY_CLIMATE
     }
-    knots, factor = between(lists.pop("log_deviation")), np.exp(between(np.log(fitted.factor)))
-    far_factor = np.exp(between(np.log(np.multiply(fitted.factor, np.add(1, lists.pop("tail"))))))
-    same = {name: _short(between(values)) for name, values in lists.items() if name != "factor"}
+    knots, near, tail = (np.array(lists.pop(name)) for name in ("log_deviation", "factor", "tail"))
+    factor, far_factor = (np.exp(between(np.log(each))) for each in (near, near * (1 + tail)))
     return replace(
         fitted,
-        log_deviation=tuple(map(float, knots)),
+        log_deviation=tuple(map(float, between(knots))),
         factor=_short(factor),
         tail=_short(np.maximum(far_factor / factor - 1, 0)),
-        **same,
+        **{name: _short(between(values)) for name, values in lists.items()},
     )
 
 

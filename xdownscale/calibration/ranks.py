@@ -10,8 +10,8 @@ that away (`by_shape`).
 
 Each is another by the climate. On 24 windows of autumn members without scatter have shares of the fourth
 degree of 0.86 to 0.25 in the four tenths of the cells that vary least, where dust comes on few days, and of
--0.01 to -0.03 in the four that vary most. In spring the two calmest have shares of the sixth of 0.015 without
-such a skew.
+-0.01 to -0.03 in the four that vary most. In spring the two calmest have shares of the sixth of 0.010 and
+0.016 without such a skew.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ class TestLevels:
 
     def fitted(self, cells: Sampled) -> MemberByMember:
         found = fit(cells)
-        for _ in range(module._ROUNDS - 1):
+        for _ in range(module.ROUNDS - 1):
             found = fit(cells, by_level(cells, found))
         return found
 
@@ -418,14 +418,14 @@ class TestCalibrate:
             return Shapes((1.0,), (0.0,), *(np.array([[form]]) for form in (0.25, 0.75, 0.5)))
 
         def lean(given: Sampled, fitted: MemberByMember, many: Sampled, response: Any) -> Any:
-            assert response == many.mean.shape
+            assert response == (16, 5 * 300), "of windows 0, 11, 12, 23 and 24, which are of both places"
             judged.append((*given.mean.shape, len(fitted.skew)))
             return Lean((0.0,), np.array([0.25]), 0.0625, -0.125)
 
         monkeypatch.setattr(module, "window_of", Window)
         monkeypatch.setattr(module, "by_shape", shape)
         monkeypatch.setattr(module, "by_lean", lean)
-        monkeypatch.setattr(module, "lean_response", lambda drawn, fitted, _: drawn(fitted).mean.shape)
+        monkeypatch.setattr(module, "lean_response", lambda drawn, fitted: drawn(fitted).mean.shape)
         monkeypatch.setattr(module, "places", lambda *_: 2)
         fast = tiny_model.with_fast(Second(tiny_model.denoiser))
         monkeypatch.setattr(fitting, "_BORDER", 8)
@@ -447,14 +447,15 @@ class TestCalibrate:
             assert judged == [(*shape, before) for before in (0, 1, 1, 1) for shape in each]
 
     @pytest.mark.parametrize("of", range(1, 8))
-    @pytest.mark.parametrize(("windows", "every"), [(25, 2), (48, 2), (60, 3), (96, 4)])
-    def test_windows_of_many_members_lie_in_every_place(self, windows: int, every: int, of: int) -> None:
-        many = module._with_many(windows, of)
-        in_place = np.bincount(np.arange(windows) % of, weights=many, minlength=of)
+    @pytest.mark.parametrize(
+        ("windows", "most", "every"), [(25, 48, 2), (48, 48, 2), (96, 48, 2), (120, 48, 3), (96, 12, 8)]
+    )
+    def test_some_windows_lie_in_every_place(self, windows: int, most: int, every: int, of: int) -> None:
+        some = module._some(windows, of, most)
+        in_place = np.bincount(np.arange(windows) % of, weights=some, minlength=of)
         assert in_place.min() >= windows // of // every
         assert np.ptp(in_place) <= 1
-        assert many.sum() <= 25
-        assert not module._with_many(24, of).any()
+        assert some.sum() <= most + 1
 
     def test_a_killed_one_goes_on_to_the_same_fit(
         self, tiny_model: Downscaler, records: Records, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -520,7 +521,7 @@ class TestCalibrate:
         model = calibrate(
             fast, *records, evaluations=("fast",), members=4, crop=48, windows=4, report=done.append
         )
-        assert done == [1, 2, 3, 4, 4]
+        assert done == [1, 2, 3, 4, 5, 6, 7, 8, 9, 9], "four windows, and five rounds of the fit"
         assert model.card.inflation == fast.card.inflation
         assert list(model.card.member_by_member) == ["fast"]
         np.testing.assert_allclose(model.card.member_by_member["fast"]["factor"], 2, rtol=0.2)
@@ -554,7 +555,7 @@ class TestCalibrate:
         old = tiny_model.with_card(replace(tiny_model.card, **kept))
         done: list[int] = []
         card = calibrate(old, *records, windows=1, report=done.append, **given).card
-        assert done == [5, 5]
+        assert done == [5, 6, 7, 8, 9, 10, 10]
         assert begun == [({"8": [0.7], "2": card.inflation["2"]}, {"8": moved})]
         assert card.inflation["8"] == [0.7]
         assert card.member_by_member["8"] == moved

@@ -204,7 +204,7 @@ class TestByLean:
         fitted = still
         for _ in range(4):
             now = self.drawn(given, fitted)
-            response = lean_response(lambda tried: self.drawn(given, tried), fitted, now)
+            response = lean_response(lambda tried: self.drawn(given, tried), fitted)
             found = by_lean(now, fitted, now, response)
             fitted = self.leaning(found)
         assert found.skew == pytest.approx(0.18, abs=0.06)
@@ -234,8 +234,7 @@ class TestByLean:
     def test_the_response_foretells_what_is_gained(self) -> None:
         fitted = self.leaning(replace(self.TRUE, shift=np.zeros(10)))
         given = self.given(5, fitted)
-        now = self.drawn(given, fitted)
-        response = lean_response(lambda tried: self.drawn(given, tried), fitted, now)
+        response = lean_response(lambda tried: self.drawn(given, tried), fitted)
         other = self.leaning(replace(self.TRUE, shift=np.zeros(10), skew=0.14, near_skew=0.0))
         gained = [shares(ranks(given, self.conserved(given, f)), 3)[[0, 2]] for f in (other, fitted)]
         np.testing.assert_allclose(response @ (0.14 - 0.18, 0.0 + 0.02), gained[0] - gained[1], atol=2e-3)

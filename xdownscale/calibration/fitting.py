@@ -12,7 +12,7 @@ import numpy as np
 
 from xdownscale.calibration.days import correlation
 from xdownscale.calibration.inflation import inflation
-from xdownscale.calibration.members import member_by_member
+from xdownscale.calibration.members import ROUNDS, member_by_member
 from xdownscale.calibration.windows import WIDTH
 from xdownscale.training.config import TrainConfig
 from xdownscale.training.pairs import Pairs, Record
@@ -66,14 +66,14 @@ def calibrate(
     windows : int
         In all, of days evenly spread over the record. Its domain falls into equal ones of some 768 cells a
         side, which take turns. One with four members takes some 10 s of an idle core for each evaluation. Of
-        25 or more every second one, but some 24 at most, has 16 members, and shift, skew and scatter of
+        25 or more every second one, but some 48 at most, has 16 members, and shift, skew and scatter of
         members are fitted, too.
     seed : int
     folder : path, optional
         Where the draws of windows are kept, 7 MB for each member and window; a calibration that was killed
         goes on from them. Draws of another model, day or seed lie beside them and are not used.
     report : callable, optional
-        Called with how many crops and windows are done, of `work` in all.
+        Called with how many crops, windows and rounds of fits to these are done, of `work` in all.
 
     Returns
     -------
@@ -136,12 +136,13 @@ def calibrate(
 
 
 def work(evaluations: Sequence[int | Literal["fast"]], crops: int, windows: int) -> int:
-    """How many crops and windows a calibration draws on.
+    """How many crops and windows a calibration draws on, and rounds of fits to the windows.
 
     >>> work([2, "fast"], 16, 8)
-    32
+    42
     """
-    return sum(windows if number == "fast" else windows + crops for number in evaluations)
+    own = windows + ROUNDS if windows else 0
+    return sum(own if number == "fast" else own + crops for number in evaluations)
 
 
 def _untold(done: int) -> None:

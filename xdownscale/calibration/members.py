@@ -48,14 +48,14 @@ if TYPE_CHECKING:
     from xdownscale.models import Downscaler
     from xdownscale.training.pairs import Pairs
 
-__all__ = ["Levels", "by_band", "by_level", "fit", "member_by_member"]
+__all__ = ["ROUNDS", "Levels", "by_band", "by_level", "fit", "member_by_member"]
 
 Levels = tuple[tuple[float, ...], tuple[float, ...]]
+ROUNDS = 5
 
 _BINS = 20
 _CALMEST = 4
 _LEVELS = (0.05, 0.3, 0.5, 0.7, 0.9, 0.99, 0.997)
-_ROUNDS = 5
 _SLOPES = (0.0, 2.0)
 _ONE_SLOPE = 0.01
 _REACHES = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 1.6)
@@ -66,7 +66,8 @@ _BANDS = 4
 _MANY = 16
 _FROM = 25
 _EVERY = 2
-_ENOUGH = 24
+_ENOUGH = 48
+_ANSWERING = 12
 _GAINS = (0.5, 2.0)
 _NOT_BY_CLIMATE = ("level", "level_factor", "band_gain")
 
@@ -93,11 +94,11 @@ def member_by_member(
         Positions among the days of the pairs.
     sampler : Sampler
     members : int, >= 2
-        Of a window; where there are 25 windows or more, 16 at least of every second one, or of some 24.
+        Of a window; where there are 25 windows or more, 16 at least of every second one, or of some 48.
     side : int [fine cells]
     seed : int
     report : callable
-        Called with the number of windows that are drawn.
+        Called with how many windows are drawn, and then with these and the rounds of the fit that are done.
     folder : Path, optional
         Where the windows' draws are kept, and found again.
 
@@ -106,15 +107,17 @@ def member_by_member(
     (MemberByMember, dict)
         Also how many windows there are, and what the fit came to on them (`spread.outcome`).
     """
-    many = _with_many(len(days), places(model, pairs, side))
+    of = places(model, pairs, side)
+    many = _some(len(days), of, _ENOUGH) & (len(days) >= _FROM)
     windows = []
     for number in range(len(days)):
         count = max(_MANY, members) if many[number] else members
         windows.append(window_of(model, pairs, days, number, sampler, count, side, seed, folder))
         report(number + 1)
     gains = by_band([window.first(members) for window in windows])
-    windows = [window.by_band(gains) for window in windows]
-    fitted = _settled(windows, members, many)
+    for number in range(len(windows)):  # one after the other, for memory
+        windows[number] = windows[number].by_band(gains)
+    fitted = _settled(windows, members, many, many & _some(len(days), of, _ANSWERING), report)
     cells = Sampled.joined([window.first(members).cells(fitted) for window in windows])
     told = outcome(cells, fitted, partial(_own_units, model, cells.level))
     return replace(fitted, band_gain=_short(gains)), {"windows": len(windows), **told}
@@ -127,33 +130,42 @@ def _own_units(
     return np.asarray(model.scaling.inverse(level + model.card.residual_scale * residual))
 
 
-def _with_many(windows: int, of: int) -> NDArray[np.bool_]:
-    """Which windows have many members: every second of each place that takes turns, some 24 at most."""
+def _some(windows: int, of: int, most: int) -> NDArray[np.bool_]:
+    """Which of the windows: every second of each place that takes turns, or fewer where that is too many."""
     turn, place = np.divmod(np.arange(windows), of)
-    every = max(_EVERY, math.ceil(windows / _ENOUGH))
-    return np.asarray((turn + place) % every == 0) & (windows >= _FROM)
+    every = max(_EVERY, math.ceil(windows / most))
+    return np.asarray((turn + place) % every == 0)
 
 
-def _settled(windows: Sequence[Window], members: int, many: NDArray[np.bool_]) -> MemberByMember:
+def _settled(
+    windows: Sequence[Window],
+    members: int,
+    many: NDArray[np.bool_],
+    tried: NDArray[np.bool_],
+    report: Callable[[int], Any],
+) -> MemberByMember:
     """Fitted anew and anew with what conservation changed, with the factors of the levels and what ranks say.
 
-    On the first members of all windows, the scatter and the skews on all members of those that have many.
+    On the first members of all windows, the scatter and the skews on all members of those that have many;
+    what a skew does is tried on some.
     """
-    rich = [window for window, has_many in zip(windows, many, strict=True) if has_many]
+    rich = many.any()
 
-    def judged(fitted: MemberByMember) -> Sampled:
-        return Sampled.joined([window.cells(fitted) for window in rich])
+    def drawn(fitted: MemberByMember) -> Sampled:
+        return Sampled.joined([windows[int(number)].cells(fitted) for number in np.flatnonzero(tried)])
 
     fitted = fit(Sampled.joined([window.cells().first(members) for window in windows]))
-    for _ in range(_ROUNDS - 1):
+    report(len(windows) + 1)
+    for done in range(1, ROUNDS):
         cells = [window.cells(fitted) for window in windows]
         all_cells = Sampled.joined([one.first(members) for one in cells])
         levels, shapes, lean = by_level(all_cells, fitted), None, None
         if rich:
             now = Sampled.joined([one for one, has_many in zip(cells, many, strict=True) if has_many])
             shapes = by_shape(now, fitted)
-            lean = by_lean(all_cells, fitted, now, lean_response(judged, fitted, now))
+            lean = by_lean(all_cells, fitted, now, lean_response(drawn, fitted))
         fitted = fit(all_cells, levels, shapes, lean)
+        report(len(windows) + done + 1)
     return fitted
 
 

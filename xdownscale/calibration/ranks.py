@@ -166,9 +166,7 @@ def by_lean(cells: Sampled, fitted: MemberByMember, judged: Sampled, response: N
     return Lean(knots, shift, float(skew), float(near_skew))
 
 
-def lean_response(
-    drawn: Callable[[MemberByMember], Sampled], fitted: MemberByMember, cells: Sampled
-) -> NDArray[np.float64]:
+def lean_response(drawn: Callable[[MemberByMember], Sampled], fitted: MemberByMember) -> NDArray[np.float64]:
     """What a lean gains for each unit of the skew and of the near skew, conservation included.
 
     What is alike in all cells of a coarse one conservation takes back, of each member; so that the answer is
@@ -180,15 +178,13 @@ def lean_response(
     drawn : callable
         Cells of many members, conserved as they are moved by what it is given.
     fitted : MemberByMember
-    cells : Sampled
-        What `drawn` gives for this.
 
     Returns
     -------
     ndarray, shape (2, 2)
         Shares of the first and of the third degree, for the skew and for the near skew.
     """
-    now, alike, base = _skews(fitted), len(fitted.tail), _lean(cells, fitted)
+    now, alike, base = _skews(fitted), len(fitted.tail), _lean(drawn(fitted), fitted)
     gained = []
     for step in np.diag(_TRIED):
         skew, near_skew = now + step

@@ -166,7 +166,7 @@ def calibrate(source: str, target: Path, **given: Any) -> None:
             click.echo(f"{model!r}\nfine record {_size(high)}, its last {last} days\nwould write {target}")
             return
         steps = work(numbers, given["crops"], given["windows"])
-        with steps_done(steps, "calibrate", unit="crop") as report:
+        with steps_done(steps, "calibrate") as report:
             fine = high.isel(time=slice(-last, None))
             model = run(model, low, fine, evaluations=numbers, report=report, **options)
         if given["default"] is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from xdownscale import Tiling, predict
 from xdownscale.calibration import windows as module
 from xdownscale.diffusion.sample import Sampler
 from xdownscale.grid import G5NR, MERRA2, refined
+from xdownscale.inference.day import Day
 from xdownscale.models.downscaler import Downscaler
 from xdownscale.models.members import MemberByMember
 from xdownscale.nn.denoiser import Second
@@ -116,6 +117,15 @@ class TestWindow:
         coarse = records[0].copy()
         coarse[7] = np.nan
         assert drawn_window(fast, whole(fast, coarse, records[1])).cells().truth.size == 0
+
+    def test_holds_nothing_of_what_the_network_was_told(
+        self, tiny_model: Downscaler, records: Records
+    ) -> None:
+        """Features of the fine cells take as much as sixteen members; a calibration holds many windows."""
+        fast = tiny_model.with_fast(Second(tiny_model.denoiser))
+        day = drawn_window(fast, whole(fast, *records)).day
+        assert day.maps is None
+        assert set(vars(day)) == {field.name for field in fields(Day)}, "and remembers nothing of it"
 
     def test_every_place_is_in_as_many(self) -> None:
         """Equal windows beside each other, over one cell twice at most, of about the side asked for."""

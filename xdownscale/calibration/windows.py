@@ -278,7 +278,8 @@ def window_of(
             *(sha256(v.tobytes()).hexdigest() for v in seen),
         )
         mean, drawn = kept(folder, repr(asked), partial(_drawn, day, options))
-    return Window(judged, day, mean, drawn, part.cut(fine_day, window), seed)
+    no_more_told = replace(day, maps=None)  # for memory: features of fine cells take as much as 16 members
+    return Window(judged, no_more_told, mean, drawn, part.cut(fine_day, window), seed)
 
 
 def _drawer(model: Downscaler) -> str:

@@ -139,7 +139,7 @@ jja_state: $(STAMP)
 # $(ASIA): of TWO by STEPS evaluations on a box, there with smoothed input too, then of UNSEEN by its default
 # beside RIVALS on the whole domain. make score_jja_asia RIVALS=work/asia/unet_asia.safetensors
 UNSEEN := 2005:3 2011:6
-score_mam_asia: UNSEEN := 2017:13 2010:14
+score_mam_asia: UNSEEN := 2004:17 2019:18
 score_son_asia: UNSEEN := 2008:11 2016:12
 BOX ?= --lat 20 36 --lon 41 66 --members 4 --every 18
 STEPS ?= 2 4 8 16

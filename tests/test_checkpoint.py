@@ -147,6 +147,8 @@ def test_absent_file(tmp_path: Path) -> None:
         load(tmp_path / "absent.safetensors")
     with pytest.raises(FileNotFoundError, match="no such file"):
         load(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no such file.*by name, xdownscale\.resolve\('jja_asia'\)"):
+        load("jja_asia")
 
 
 class Bomb:

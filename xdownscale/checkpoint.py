@@ -237,7 +237,10 @@ def _replace(target: Path, content: bytes) -> None:
 def _read(path: Path) -> bytes:
     """The file's bytes, after what can be told from its size and first bytes."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+        raise FileNotFoundError(
+            f"{path}: no such file: expected the path of a checkpoint, NAME.safetensors; bundled models are "
+            "had by name, xdownscale.resolve('jja_asia')"
+        )
     size = path.stat().st_size
     with path.open("rb") as file:
         first = file.read(10)
